@@ -1,0 +1,1 @@
+"""Pure arithmetic of service levels: no clock, no I/O, no logging."""
