@@ -1,1 +1,1 @@
-"""Pure arithmetic of service levels: no clock, no I/O, no logging."""
+"""Service-level arithmetic: pure, no clock, no I/O, no logging. Imports the standard library and `probes.records` only."""
