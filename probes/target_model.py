@@ -1,0 +1,280 @@
+"""What a target description may say: pydantic models of `config/targets/*.toml`, strict, with every key documented.
+
+Data only: nothing is looked up, resolved or requested here. Called by `probes.targets`, which loads the file, and by
+`probes.target_checks`, which checks what no single field can know. `docs/reference/targets.md` is the prose of it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Annotated, Literal, Self, TypeVar
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+
+from probes.answers import UNITS, check_path
+
+__all__ = [
+    "AnswerKind",
+    "Check",
+    "FormPart",
+    "Operation",
+    "PartChoice",
+    "Permissions",
+    "Poll",
+    "Refusal",
+    "Request",
+    "ResultRule",
+    "SecretSource",
+    "Sourced",
+    "TargetFile",
+    "TlsChoice",
+    "Widget",
+]
+
+ItemT = TypeVar("ItemT")
+Items = Annotated[tuple[ItemT, ...], Field(strict=False)]
+"""A list of the file as a tuple: strict pydantic would refuse the list that TOML gives."""
+
+
+def _check_unit(unit: str) -> str:
+    if unit and unit not in UNITS:
+        raise ValueError(f"{unit!r} is not a unit; known: {', '.join(UNITS)}")
+    return unit
+
+
+def _check_pattern(pattern: str) -> str:
+    try:
+        re.compile(pattern)
+    except re.error as error:
+        raise ValueError(f"{pattern!r} is not a regular expression ({error})") from error
+    return pattern
+
+
+AnswerPath = Annotated[str, AfterValidator(check_path)]
+Unit = Annotated[str, AfterValidator(_check_unit)]
+Pattern = Annotated[str, AfterValidator(_check_pattern)]
+Seconds = Annotated[float, Field(gt=0, le=3600)]
+Statuses = Annotated[Items[Annotated[int, Field(ge=100, le=599)]], Field(min_length=1)]
+AnswerKind = Literal["json", "text", "bytes", "none"]
+ValueKind = Literal["any", "text", "number", "true_or_false", "object", "list", "instant"]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+
+
+class _Short(_Strict):
+    """A table that may be written as one string: the value of its first field."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_text(cls, data: object) -> object:
+        return {next(iter(cls.model_fields)): data} if isinstance(data, str) else data
+
+
+class Sourced(_Short):
+    """A base URL or a value: written down, or taken from the environment (with a default or without)."""
+
+    value: str = ""
+    env: str = ""
+    default: str = ""
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Self:
+        if bool(self.value) == bool(self.env):
+            raise ValueError("write either the value itself or env = the name of an environment variable")
+        return self
+
+
+class SecretSource(_Strict):
+    """Where a secret comes from. `public_default` is for a stand-in whose password is known to everybody."""
+
+    env: str = ""
+    file: str = ""
+    public_default: str = ""
+
+    @model_validator(mode="after")
+    def _has_source(self) -> Self:
+        if not (self.env or self.file):
+            raise ValueError("a secret needs env = the name of an environment variable or file = the path of a file")
+        return self
+
+
+class TlsChoice(_Strict):
+    """What to trust instead of the system's certificates: `ca_file` (relative to the description's folder) for HTTP.
+
+    `trusted_spki`: base64 SHA-256 of public keys, for the browser, which knows no such file.
+    """
+
+    ca_file: str = ""
+    trusted_spki: Items[str] = ()
+
+
+class Permissions(_Strict):
+    """What the owner of the target allows; nothing is allowed that is not written down."""
+
+    writes: bool = False
+    payment: Literal["test", "none"] = "none"
+    hostile_files: bool = False
+
+
+class Refusal(_Strict):
+    """What a polite refusal of a file or a sign-in looks like: a 4xx status of these, and a message for a person."""
+
+    statuses: Statuses = (400, 401, 403, 409, 413, 415, 422)
+    message: AnswerPath = "error"
+
+
+class ResultRule(_Short):
+    """Where one result stands in the answer, and in which unit. `secret` results are masked everywhere."""
+
+    path: AnswerPath
+    unit: Unit = ""
+    required: bool = True
+    secret: bool = False
+
+
+class Check(_Strict):
+    """One thing that must be true of an answer. `path` is JMESPath; `@` is the whole answer.
+
+    `moves`: a second call after `moves_after_s` must give a later instant, so that a constant is noticed. `within_s`: the
+    instant is at most so far from the probe's own clock.
+    """
+
+    path: AnswerPath
+    kind: ValueKind = "any"
+    equals: str | int | float | bool | None = None
+    one_of: Items[str] = ()
+    matches: Pattern = ""
+    least: float | None = None
+    most: float | None = None
+    within_s: Seconds | None = None
+    moves: bool = False
+    moves_after_s: Seconds = 1.0
+
+
+class Poll(_Strict):
+    """Ask again until the answer is final. Intervals grow by `factor` from `first_s` to `most_s`.
+
+    The answer is not final while its status is in `pending_statuses` or `pending` finds something true. It is a failed
+    one when `failed` finds something true; `reason` then says why.
+    """
+
+    first_s: Seconds = 0.1
+    factor: Annotated[float, Field(ge=1, le=4)] = 1.5
+    most_s: Seconds = 2.0
+    deadline_s: Seconds
+    pending_statuses: Items[int] = ()
+    pending: AnswerPath = ""
+    failed: AnswerPath = ""
+    reason: AnswerPath = ""
+
+    @model_validator(mode="after")
+    def _can_wait(self) -> Self:
+        if not (self.pending_statuses or self.pending):
+            raise ValueError("polling needs pending_statuses or pending, else the first answer is always final")
+        return self
+
+
+class FormPart(_Strict):
+    """One part of a multipart body: the file (`file = true`) or a field with a value."""
+
+    name: str
+    file: bool = False
+    file_name: str = "{file_name}"
+    media_type: str = "{media_type}"
+    value: str = ""
+
+
+class Request(_Strict):
+    """One request of an operation, its body, what answers are right, and where the results stand in them."""
+
+    method: Literal["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD"] = "GET"
+    url: str
+    headers: Mapping[str, str] = Field(default_factory=dict)
+    json_body: Mapping[str, object] | None = Field(default=None, alias="json")
+    multipart: Items[FormPart] = ()
+    file: bool = False
+    accept: Statuses = (200,)
+    answer: AnswerKind = "json"
+    follow_redirects: Annotated[int, Field(ge=0, le=10)] = 0
+    deadline_s: Seconds | None = None
+    results: Mapping[str, ResultRule] = Field(default_factory=dict)
+    checks: Mapping[str, Check] = Field(default_factory=dict)
+    poll: Poll | None = None
+
+    @model_validator(mode="after")
+    def _one_body(self) -> Self:
+        if (self.json_body is not None) + bool(self.multipart) + self.file > 1:
+            raise ValueError("a request has one body: json, multipart or file")
+        return self
+
+
+class Operation(_Strict):
+    """What a customer would call one thing to do: an ordered list of requests. Results of one serve the next."""
+
+    summary: str = ""
+    requests: Annotated[Items[Request], Field(min_length=1)]
+
+
+class PartChoice(_Strict):
+    """Which reference parts the scenarios send to this target."""
+
+    small: Items[str] = (
+        "bracket",
+        "bracket-iges",
+        "bracket-brep",
+        "bracket-stl-binary",
+        "bracket-stl-ascii",
+        "bracket-3mf",
+        "bracket-obj",
+    )
+    large: Items[str] = ("padded-49999999", "padded-52428799")
+    at_limit: Items[str] = ()
+    over_limit: Items[str] = ()
+    quote: str = "bracket"
+    invalid: Items[str] = ("*",)
+    """Globs over the ids of the invalid parts."""
+
+
+class Widget(_Strict):
+    """The embeddable widget as a browser meets it. Selectors are CSS (Playwright's dialect), texts are parts of texts."""
+
+    page: str
+    frame: str = "iframe"
+    controls: Annotated[Items[str], Field(min_length=1)]
+    answers: str = ""
+    file_input: str = "input[type=file]"
+    uploaded_text: str = "File uploaded successfully"
+    analysis_text: str = "Part Analysis"
+    geometry: Mapping[str, str] = Field(default_factory=dict)
+    material_select: str = "select[name=material]"
+    material: str = ""
+    dfm_text: str = "Manufacturability Score"
+    quantity_input: str = "input[name=quantity]"
+    price_text: str = "Price per unit"
+    unit_price: str = ""
+    total_price: str = ""
+    quote_button: str = ""
+    summary: str = ".quote-summary"
+    currency: str = ""
+
+
+class TargetFile(_Strict):
+    """A whole description."""
+
+    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$")]
+    summary: str = ""
+    is_stand_in: bool = False
+    bases: Annotated[Mapping[str, Sourced], Field(min_length=1)]
+    values: Mapping[str, Sourced] = Field(default_factory=dict)
+    secrets: Mapping[str, SecretSource] = Field(default_factory=dict)
+    tls: TlsChoice = TlsChoice()
+    limits: Mapping[str, Annotated[int, Field(gt=0)]] = Field(default_factory=dict)
+    allows: Permissions = Permissions()
+    refusal: Refusal = Refusal()
+    quantities: Annotated[Items[Annotated[int, Field(ge=1)]], Field(min_length=1)] = (1, 10, 100)
+    parts: PartChoice = PartChoice()
+    operations: Mapping[str, Operation] = Field(default_factory=dict)
+    widget: Widget | None = None
