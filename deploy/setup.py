@@ -133,7 +133,7 @@ def _dependencies(root: Path, python: Path, stamp: Stamp) -> None:
     digest = hashlib.sha256(lock.read_bytes()).hexdigest()
     if stamp.get("lock") == digest:
         return
-    print(f"set-up: installing what {lock.relative_to(root)} lists (about 700 MB on disk)", flush=True)
+    print(f"set-up: installing what {lock.relative_to(root)} lists (about 900 MB on disk)", flush=True)
     _run(
         [python, "-m", "pip", "install", "--quiet", "--require-hashes", "--only-binary", ":all:", "-r", lock],
         "the locked dependencies could not be installed; is a package registry reachable?",

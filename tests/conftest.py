@@ -1,0 +1,85 @@
+"""What every test shares: no silent skip in CI, nothing beside a test that measures, a free port.
+
+Fixtures of one area live with its tests. The seed of a run is printed by pytest-randomly in the head of the report.
+Called by pytest; under xdist once in every worker.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import socket
+import tempfile
+from collections.abc import Generator, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import pytest
+
+SKIPS_ALLOWED_IN_CI: dict[str, str] = {}
+"""Part of a skip's reason -> why CI may do without that test. Everything else that is skipped in CI has failed."""
+
+_TURNS = "TESTS_TURNS_FOLDER"
+
+
+@pytest.fixture
+def free_port() -> int:
+    """A TCP port of 127.0.0.1 that was free a moment ago; for programs that cannot be asked to take port 0."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+    return port
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """A test that is skipped in CI has failed: the real part that it needs must be there."""
+    report = yield
+    if report.skipped and not hasattr(report, "wasxfail"):
+        _refuse_skip_in_ci(report, item.nodeid)
+    return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report(
+    collector: pytest.Collector,
+) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    """The same for a file that skips itself as a whole."""
+    report = yield
+    if report.skipped:
+        _refuse_skip_in_ci(report, collector.nodeid)
+    return report
+
+
+def _refuse_skip_in_ci(report: pytest.TestReport | pytest.CollectReport, name: str) -> None:
+    reason = str(report.longrepr[2]) if isinstance(report.longrepr, tuple) else str(report.longrepr)
+    if os.environ.get("CI") != "true" or any(allowed in reason for allowed in SKIPS_ALLOWED_IN_CI):
+        return
+    report.outcome = "failed"
+    report.longrepr = f"{name} was skipped, and in CI nothing may be: {reason}"
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Make the folder in which the workers of this test run take turns; workers inherit its name."""
+    if not hasattr(config, "workerinput"):
+        folder = tempfile.TemporaryDirectory(prefix="tests-turns-")
+        os.environ[_TURNS] = folder.name
+        config.add_cleanup(folder.cleanup)
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """A `serial` test has the machine to itself; the wait for it is outside of every test's time limit."""
+    with _turn(Path(os.environ[_TURNS]), alone=item.get_closest_marker("serial") is not None):
+        return (yield)
+
+
+@contextmanager
+def _turn(folder: Path, *, alone: bool) -> Iterator[None]:
+    """Hold the machine together with other tests, or alone; who waits for it alone is not overtaken."""
+    with ExitStack() as held:
+        with (folder / "door").open("w") as door:
+            fcntl.flock(door, fcntl.LOCK_EX)
+            room = held.enter_context((folder / "room").open("w"))
+            fcntl.flock(room, fcntl.LOCK_EX if alone else fcntl.LOCK_SH)
+        yield
