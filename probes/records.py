@@ -95,13 +95,7 @@ class Phases:
     def total_ns(self) -> int:
         """The whole exchange: the exact sum of the seven phases."""
         return (
-            self.queue_ns
-            + self.dns_ns
-            + self.connect_ns
-            + self.tls_ns
-            + self.send_ns
-            + self.wait_ns
-            + self.receive_ns
+            self.queue_ns + self.dns_ns + self.connect_ns + self.tls_ns + self.send_ns + self.wait_ns + self.receive_ns
         )
 
 
