@@ -78,10 +78,12 @@ def _judged(run: Run, index: int, *, passed: bool, time_ns: int | None, objectiv
 
 
 def _step_events(run: Run, chosen: Sequence[tuple[int, Step]], objective: Objective) -> Iterator[Event]:
-    """One event per step; a step that passed without the time that is asked for was not measured, which is no event."""
+    """One event per step. No request at all is no response, and a pass without the time asked for was not measured."""
     for index, step in chosen:
         passed = step.outcome is Outcome.PASS
         time_ns = _time_of(step, objective.time)
+        if objective.time is EventTime.RESPONSE and not step.exchanges:
+            continue
         if passed and objective.limit_ns is not None and time_ns is None:
             continue
         yield _judged(run, index, passed=passed, time_ns=time_ns, objective=objective)

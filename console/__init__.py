@@ -1,0 +1,1 @@
+"""The command line: arguments, wiring, progress, and everything that a person reads."""

@@ -1,0 +1,142 @@
+"""The report after the runs: tables, failures explained, service levels, and the plain verdict.
+
+Composes what the other modules draw; prints to the console it is given. Refuses: computing. Called by `console.session` and
+`console.show`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from rich.console import Console
+from rich.padding import Padding
+from rich.text import Text
+
+from console.figures import count_text, duration_text
+from console.level_table import draw_levels
+from console.repeat_table import draw_repeats, step_times
+from console.step_rows import MARKS, step_rows
+from console.step_table import OUTCOME_STYLES, draw_steps
+from console.verdict import failure_text, outcome_sentences, sureness_sentences
+from probes.records import Outcome, Run
+from slo.judgement import LineJudgement
+
+__all__ = ["Report", "print_report", "print_run"]
+
+_DETAILED_FAILURES = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What a session has to tell: its runs in order, the lines they bear on, and what was left out and why."""
+
+    runs: tuple[Run, ...]
+    judgements: tuple[LineJudgement, ...]
+    left_out: tuple[str, ...] = ()
+    interrupted: bool = False
+    show_hint: str = ""
+
+
+def print_report(report: Report, console: Console) -> None:
+    """Everything, scenario by scenario in the order in which they first ran."""
+    for scenario in dict.fromkeys(run.identity.scenario for run in report.runs):
+        runs = [run for run in report.runs if run.identity.scenario == scenario]
+        console.print()
+        if len(runs) == 1:
+            print_run(runs[0], report.judgements, console)
+        else:
+            _print_repeats(runs, report.judgements, console)
+    if report.judgements:
+        console.print(Text("\nService levels", style="bold"))
+        for piece in draw_levels(report.judgements, console):
+            console.print(piece)
+    console.print()
+    _print_verdict(report, console)
+
+
+def print_run(run: Run, judgements: tuple[LineJudgement, ...], console: Console) -> None:
+    """One run: heading, steps, why it failed, what it made, where its evidence is."""
+    heading = Text.assemble(
+        (f"{MARKS[run.outcome]} {run.identity.scenario}", OUTCOME_STYLES[run.outcome]),
+        f"  {run.outcome.value} in {duration_text(run.duration_ns)}",
+        (f"  run {run.run_id}", "dim"),
+    )
+    console.print(heading)
+    for piece in draw_steps(step_rows(run, judgements), console):
+        console.print(piece)
+    _print_failures(run, console)
+    _print_footnotes(run, console)
+
+
+def _print_repeats(runs: Sequence[Run], judgements: tuple[LineJudgement, ...], console: Console) -> None:
+    counts = {outcome: sum(run.outcome is outcome for run in runs) for outcome in Outcome}
+    told = ", ".join(f"{count} {outcome.value}" for outcome, count in counts.items() if count)
+    worst = (
+        Outcome.FAIL if counts[Outcome.FAIL] else Outcome.INCONCLUSIVE if counts[Outcome.INCONCLUSIVE] else Outcome.PASS
+    )
+    name = Text(f"{MARKS[worst]} {runs[0].identity.scenario}", style=OUTCOME_STYLES[worst])
+    console.print(Text.assemble(name, f"  {count_text(len(runs), 'run')}: {told}"))
+    for piece in draw_repeats(step_times(runs), console):
+        console.print(piece)
+    bad = [run for run in runs if run.outcome is not Outcome.PASS]
+    for run in bad[:_DETAILED_FAILURES]:
+        console.print()
+        print_run(run, judgements, console)
+    if len(bad) > _DETAILED_FAILURES:
+        console.print(f"  and {len(bad) - _DETAILED_FAILURES} more that did not pass")
+    if not bad:
+        slowest = max(runs, key=lambda run: run.duration_ns)
+        console.print(Text("\n  the slowest of them:", style="dim"))
+        print_run(slowest, judgements, console)
+
+
+def _print_failures(run: Run, console: Console) -> None:
+    """Each failed step with its reason, then every expectation that did not hold."""
+    for step in run.steps:
+        if step.failure is not None:
+            style = OUTCOME_STYLES[step.outcome]
+            reason = f"{step.failure.kind.value}: {step.failure.message}"
+            _print_indented(Text.assemble((f"{MARKS[step.outcome]} {step.name} ", style), reason), console)
+        for check in step.expectations:
+            if not check.ok:
+                _print_indented(Text(f"  {check.name}: expected {check.expected}, found {check.found}"), console)
+    if run.outcome is not Outcome.PASS and all(step.failure is None for step in run.steps):
+        _print_indented(Text(failure_text(run), style=OUTCOME_STYLES[run.outcome]), console)
+
+
+def _print_footnotes(run: Run, console: Console) -> None:
+    notes = []
+    if run.side_effects:
+        fates = [effect.fate for effect in run.side_effects]
+        told = ", ".join(f"{fates.count(fate)} {fate}" for fate in dict.fromkeys(fates))
+        read_back = sum(effect.read_back is True for effect in run.side_effects)
+        notes.append(f"made {count_text(len(fates), 'object')}: {told}; {read_back} read back intact")
+    notes += [f"evidence: {evidence.kind} {evidence.path}" for evidence in run.evidence]
+    if run.marks:
+        notes.append(f"marks: {', '.join(run.marks)}")
+    if run.fitness is not None and run.fitness.reasons:
+        notes.append(f"host: {', '.join(run.fitness.reasons)}")
+    for note in notes:
+        _print_indented(Text(note, style="dim"), console)
+
+
+def _print_indented(text: Text, console: Console) -> None:
+    console.print(Padding(text, (0, 0, 0, 2)))
+
+
+def _print_verdict(report: Report, console: Console) -> None:
+    if report.interrupted:
+        console.print(Text("INTERRUPTED: what follows is what there was so far.", style="yellow"))
+    styles = {"FAILED": "bold red", "INCONC": "yellow", "PASSED": "bold green"}
+    for sentence in outcome_sentences(report.runs):
+        console.print(Text(sentence, style=styles.get(sentence[:6], "")))
+    for run in report.runs:
+        if run.outcome is not Outcome.PASS and len(report.runs) > 1:
+            _print_indented(Text(f"{run.identity.scenario} {run.run_id}: {failure_text(run)}"), console)
+    for sentence in sureness_sentences(report.judgements, report.runs):
+        console.print(sentence)
+    for reason in report.left_out:
+        console.print(Text(f"Left out: {reason}", style="yellow"))
+    if report.show_hint:
+        console.print(Text(report.show_hint, style="dim"))

@@ -1,0 +1,112 @@
+"""One run's steps as rows: the text of every cell, before anybody decides how wide the table is.
+
+Sums the phases of a step's requests; what is left of the step is `other` (waiting between polls, the browser, the script).
+Refuses: judging (that is `slo`) and drawing (that is `console.step_table`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from console.figures import bytes_text, duration_text, rate_text
+from probes.records import Outcome, PageLoad, Run, Step
+from slo.events import PART_ATTRIBUTE, PART_BYTES_ATTRIBUTE
+from slo.judgement import LineJudgement
+
+__all__ = ["MARKS", "PHASES", "LineMark", "StepRow", "phases_of", "step_rows", "step_subject"]
+
+PHASES = ("queue", "dns", "connect", "tls", "send", "wait", "receive", "other")
+MARKS: Mapping[Outcome, str] = {Outcome.PASS: "✓", Outcome.FAIL: "✗", Outcome.INCONCLUSIVE: "?"}
+_WORTH_A_NOTE_BYTES = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class LineMark:
+    """One service level that a step bears on: its line number, its limit and whether this event was good."""
+
+    line: str
+    good: bool
+    limit_ns: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StepRow:
+    """One step, ready to print: `phases_ns` has one entry for each of `PHASES`, `notes` are whole lines below it."""
+
+    step: Step
+    subject: str
+    phases_ns: tuple[int, ...]
+    lines: tuple[LineMark, ...]
+    notes: tuple[str, ...]
+
+    @property
+    def limit_ns(self) -> int | None:
+        """The strictest limit that a line sets for this step."""
+        return min((mark.limit_ns for mark in self.lines if mark.limit_ns is not None), default=None)
+
+
+def step_rows(run: Run, judgements: tuple[LineJudgement, ...]) -> tuple[StepRow, ...]:
+    """Every step of `run` with what the lines in `judgements` say about it."""
+    return tuple(
+        StepRow(
+            step=step,
+            subject=step_subject(step),
+            phases_ns=phases_of(step),
+            lines=_lines_of(run, index, judgements),
+            notes=tuple(_notes_of(step)),
+        )
+        for index, step in enumerate(run.steps)
+    )
+
+
+def step_subject(step: Step) -> str:
+    """What tells steps of one name apart: the part and its size, or nothing."""
+    part = step.attributes.get(PART_ATTRIBUTE, "")
+    size_bytes = step.attributes.get(PART_BYTES_ATTRIBUTE)
+    return f"{part} {bytes_text(size_bytes)}" if part and isinstance(size_bytes, int) else str(part)
+
+
+def phases_of(step: Step) -> tuple[int, ...]:
+    """The seven phases summed over the step's requests, and the rest of the step; in the order of `PHASES`."""
+    phases = [exchange.phases for exchange in step.exchanges]
+    sums = tuple(sum(getattr(phase, f"{name}_ns") for phase in phases) for name in PHASES[:-1])
+    return (*sums, max(0, step.duration_ns - sum(sums)))
+
+
+def _lines_of(run: Run, index: int, judgements: tuple[LineJudgement, ...]) -> tuple[LineMark, ...]:
+    marks = []
+    for judgement in judgements:
+        mine = [event for event in judgement.events if event.run_id == run.run_id and event.step_index == index]
+        if mine:
+            good = all(event.good for event in mine)
+            marks.append(LineMark(judgement.objective.line, good, judgement.objective.limit_ns))
+    return tuple(marks)
+
+
+def _notes_of(step: Step) -> list[str]:
+    notes = [_page_note(page) for page in step.pages]
+    for exchange in step.exchanges:
+        if (flow := exchange.upload) is not None and flow.body_bytes >= _WORTH_A_NOTE_BYTES:
+            stalls = f"{flow.stalls} stalls, {duration_text(flow.stalled_ns)} in all" if flow.stalls else "no stall"
+            notes.append(f"sent {bytes_text(flow.body_bytes)} at {rate_text(flow.bytes_per_s)}, {stalls}")
+    return notes
+
+
+def _page_note(page: PageLoad) -> str:
+    times = {
+        "ready": page.ready_ns,
+        "TTFB": page.ttfb_ns,
+        "FCP": page.fcp_ns,
+        "LCP": page.lcp_ns,
+    }
+    parts = [f"{name} {duration_text(time_ns)}" for name, time_ns in times.items() if time_ns is not None]
+    if page.cls is not None:
+        parts.append(f"CLS {page.cls:.3f}")
+    if page.drive_ns:
+        parts.append(f"driving cost {duration_text(page.drive_ns)}")
+    if page.uncaught_errors:
+        parts.append(f"uncaught: {page.uncaught_errors[0]}")
+    if page.failed_requests:
+        parts.append(f"failed requests: {len(page.failed_requests)}")
+    return f"page {', '.join(parts)}" if parts else f"page {page.url}"
