@@ -13,6 +13,7 @@ from typing import Annotated, Literal, Self, TypeVar
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from probes.answers import UNITS, check_path
+from probes.secret_source import SecretSource
 
 __all__ = [
     "AnswerKind",
@@ -25,7 +26,6 @@ __all__ = [
     "Refusal",
     "Request",
     "ResultRule",
-    "SecretSource",
     "Sourced",
     "TargetFile",
     "TlsChoice",
@@ -84,20 +84,6 @@ class Sourced(_Short):
     def _one_source(self) -> Self:
         if bool(self.value) == bool(self.env):
             raise ValueError("write either the value itself or env = the name of an environment variable")
-        return self
-
-
-class SecretSource(_Strict):
-    """Where a secret comes from. `public_default` is for a stand-in whose password is known to everybody."""
-
-    env: str = ""
-    file: str = ""
-    public_default: str = ""
-
-    @model_validator(mode="after")
-    def _has_source(self) -> Self:
-        if not (self.env or self.file):
-            raise ValueError("a secret needs env = the name of an environment variable or file = the path of a file")
         return self
 
 

@@ -15,13 +15,13 @@ from typing import Final
 from pydantic import SecretStr
 
 from probes.errors import OperatorError
+from probes.secret_source import SecretSource, find_secret
 from probes.target_checks import check_target
 from probes.target_model import (
     Operation,
     PartChoice,
     Permissions,
     Refusal,
-    SecretSource,
     Sourced,
     TargetFile,
     Widget,
@@ -101,37 +101,8 @@ class Target:
             raise OperatorError(
                 f"no secret {name!r} is described", where=self.where("secrets"), remedy="Add it to [secrets]"
             )
-        value = self._secret_text(name, source)
-        if not value:
-            raise OperatorError(
-                f"the secret {name!r} is missing",
-                where=self.where("secrets", name),
-                remedy=" or ".join(
-                    [f"Set the environment variable {source.env}"] * bool(source.env)
-                    + [f"put it into the file {source.file}"] * bool(source.file)
-                ),
-            )
-        return SecretStr(value)
-
-    def _secret_text(self, name: str, source: SecretSource) -> str:
-        if source.env and self.environ.get(source.env):
-            return self.environ[source.env]
-        if source.file:
-            path = (self.path.parent / Path(source.file).expanduser()).resolve()
-            try:
-                return path.read_text(encoding="utf-8").strip()
-            except FileNotFoundError:
-                return source.public_default
-            except (OSError, UnicodeDecodeError) as error:
-                raise OperatorError(
-                    f"the secret {name!r} cannot be read from {path} ({error})", where=self.where("secrets", name)
-                ) from error
-        return source.public_default
-
-    def known_secrets(self) -> tuple[str, ...]:
-        """The values of all secrets that are present, so that they can be masked wherever they turn up."""
-        found = (self._secret_text(name, source) for name, source in self.secret_sources.items())
-        return tuple(value for value in found if value)
+        where = self.where("secrets", name)
+        return find_secret(source, name=name, where=where, folder=self.path.parent, environ=self.environ)
 
     def where(self, *path: str | int) -> str:
         """`file:line` of a key of the description."""

@@ -22,7 +22,7 @@ from pydantic_core import ErrorDetails
 from probes.errors import OperatorError
 from probes.toml_positions import KeyPath, key_lines
 
-__all__ = ["TomlFile", "TomlProblem", "dotted", "nearest", "parse_toml", "read_toml"]
+__all__ = ["TomlFile", "TomlProblem", "dotted", "nearest", "parse_toml", "problems_of", "read_toml"]
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
 
@@ -74,8 +74,7 @@ class TomlFile:
         try:
             return model.model_validate(self.data)
         except ValidationError as error:
-            problems = [_problem(self.data, model, detail) for detail in error.errors(include_url=False)]
-            raise self.refusal(problems) from error
+            raise self.refusal(problems_of(error, self.data, model)) from error
 
     def refusal(self, problems: Iterable[TomlProblem]) -> OperatorError:
         """One error that a person can act on out of one or more problems, in the order of the file."""
@@ -151,6 +150,11 @@ def nearest(word: str, known: Iterable[str]) -> str:
     if close:
         return f"Did you mean {close[0]!r}?"
     return f"Known: {', '.join(names)}" if names else ""
+
+
+def problems_of(error: ValidationError, data: Mapping[str, object], model: type[BaseModel]) -> list[TomlProblem]:
+    """Pydantic's complaints about `data` as problems with a path that exists in it."""
+    return [_problem(data, model, detail) for detail in error.errors(include_url=False)]
 
 
 def _problem(data: Mapping[str, object], model: type[BaseModel], detail: ErrorDetails) -> TomlProblem:

@@ -1,0 +1,255 @@
+"""The fleet's settings: built-in defaults, then a person's file, then `PROBE_FLEET_...` variables; the later wins.
+
+Strict: an unknown key or variable is an error that names it, its place and the nearest known one. Nothing is read from
+the command line here; the runner's options are laid over by the wiring. Called once, at start.
+"""
+
+from __future__ import annotations
+
+import platform
+import re
+import tomllib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Final, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+
+from probes.errors import OperatorError
+from probes.secret_source import SecretSource, find_secret
+from probes.toml_file import TomlFile, dotted, nearest, problems_of, read_toml
+from probes.toml_positions import KeyPath
+
+__all__ = ["BUILT_IN_SETTINGS", "ENVIRONMENT_PREFIX", "Settings", "load_settings"]
+
+BUILT_IN_SETTINGS: Final = Path(__file__).resolve().parent.parent / "config" / "fleet.toml"
+ENVIRONMENT_PREFIX: Final = "PROBE_FLEET_"
+SETTINGS_VARIABLE: Final = "PROBE_FLEET_SETTINGS"
+"""Names a person's settings file; the only variable of the prefix that is not itself a setting."""
+
+Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,62}$")]
+"""A word that can stand in a topic and in a file name."""
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+
+
+class _State(_Strict):
+    dir: str
+    parts_dir: str
+
+
+class _EvidenceKept(_Strict):
+    dir: str
+    mode: Literal["never", "failures", "always"]
+    keep_days: Annotated[float, Field(gt=0)]
+    keep_mib: Annotated[int, Field(gt=0)]
+
+
+class _BrowserChosen(_Strict):
+    path: str
+
+
+class _Timeouts(_Strict):
+    request_s: Annotated[float, Field(gt=0, le=3600)]
+    cleanup_s: Annotated[float, Field(gt=0, le=300)]
+
+
+class _SettingsFile(_Strict):
+    """The keys of `config/fleet.toml`, which has the default of each; nothing has a second default here."""
+
+    fleet: Name
+    region: Name
+    probe: Annotated[str, Field(pattern=r"^([a-z0-9][a-z0-9._-]{0,62})?$")]
+    target: str
+    targets_dir: str
+    scenarios_dir: str
+    max_in_flight: Annotated[int, Field(ge=1, le=10_000)]
+    state: _State
+    evidence: _EvidenceKept
+    browser: _BrowserChosen
+    timeouts: _Timeouts
+    secrets: Mapping[str, SecretSource] = Field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Every setting, with folders resolved. `target` is empty when none is configured.
+
+    `targets_dir` and `scenarios_dir` are None when there is no folder of one's own. `sources` says what was read, for a
+    person who wonders where a value comes from.
+    """
+
+    fleet: str
+    region: str
+    probe: str
+    target: str
+    targets_dir: Path | None
+    scenarios_dir: Path | None
+    max_in_flight: int
+    state_dir: Path
+    parts_dir: Path
+    evidence_dir: Path
+    evidence_mode: str
+    evidence_keep_days: float
+    evidence_keep_bytes: int
+    browser_path: str
+    request_timeout_s: float
+    cleanup_timeout_s: float
+    secret_sources: Mapping[str, SecretSource]
+    environ: Mapping[str, str] = field(repr=False)
+    sources: tuple[str, ...]
+
+    def secret(self, name: str) -> SecretStr:
+        """The secret called `name` of `[secrets]`; `OperatorError` that says what to set when it is missing."""
+        source = self.secret_sources.get(name)
+        where = f"{self.sources[-1]}: secrets.{name}"
+        if source is None:
+            raise OperatorError(f"no secret {name!r} is described", where=where, remedy="Add it to [secrets]")
+        return find_secret(source, name=name, where=where, folder=Path.cwd(), environ=self.environ)
+
+
+@dataclass(frozen=True, slots=True)
+class _Layer:
+    """One source of settings; `where` says in words of its own where a key stands in it."""
+
+    name: str
+    data: Mapping[str, object]
+    file: TomlFile | None = None
+
+    def has(self, path: KeyPath) -> bool:
+        here: object = self.data
+        for part in path:
+            if not isinstance(here, Mapping) or part not in here:
+                return False
+            here = here[part]
+        return True
+
+    def where(self, path: KeyPath) -> str:
+        return self.file.where(path) if self.file else _variable(path)
+
+
+def load_settings(*, environ: Mapping[str, str], path: Path | None = None) -> Settings:
+    """Read the settings. `path` is a person's file; without it `PROBE_FLEET_SETTINGS` and then the XDG folder are looked at.
+
+    `OperatorError` for a file that is named and missing, and for whatever is wrong in a file or a variable.
+    """
+    layers = [_Layer(str(BUILT_IN_SETTINGS), (built_in := read_toml(BUILT_IN_SETTINGS)).data, built_in)]
+    if (own := _own_file(path, environ)) is not None:
+        layers.append(_Layer(str(own), (read := read_toml(own)).data, read))
+    if from_environment := _from_environment(environ, built_in.data):
+        layers.append(_Layer("the environment", from_environment))
+    data: dict[str, object] = {}
+    for layer in layers:
+        data = _laid_over(data, layer.data)
+    try:
+        return _resolved(_SettingsFile.model_validate(data), environ, tuple(layer.name for layer in layers))
+    except ValidationError as error:
+        raise _refusal(error, data, layers) from error
+
+
+def _own_file(path: Path | None, environ: Mapping[str, str]) -> Path | None:
+    """A file that somebody named must exist; the one in the XDG folder may."""
+    if path is not None:
+        return path
+    if named := environ.get(SETTINGS_VARIABLE):
+        return Path(named).expanduser()
+    usual = _xdg(environ, "XDG_CONFIG_HOME", ".config") / "fleet.toml"
+    return usual if usual.is_file() else None
+
+
+def _xdg(environ: Mapping[str, str], variable: str, default: str) -> Path:
+    """Our folder below one of the base directories. Source: XDG Base Directory Specification 0.8."""
+    base = environ.get(variable, "")
+    home = Path(environ["HOME"]) if environ.get("HOME") else Path.home()
+    return (Path(base) if base.startswith("/") else home / default) / "probe-fleet"
+
+
+def _leaves(data: Mapping[str, object], path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], object]]:
+    for key, value in data.items():
+        if isinstance(value, Mapping):
+            yield from _leaves(value, (*path, key))
+        else:
+            yield (*path, key), value
+
+
+def _variable(path: KeyPath) -> str:
+    return ENVIRONMENT_PREFIX + "_".join(str(part) for part in path).upper()
+
+
+def _from_environment(environ: Mapping[str, str], defaults: Mapping[str, object]) -> dict[str, object]:
+    """The variables of our prefix as settings; their type is that of the default."""
+    known = {_variable(path): (path, default) for path, default in _leaves(defaults)}
+    data: dict[str, object] = {}
+    for variable, text in environ.items():
+        if not variable.startswith(ENVIRONMENT_PREFIX) or variable == SETTINGS_VARIABLE:
+            continue
+        if variable not in known:
+            raise OperatorError("no setting has this name", where=variable, remedy=nearest(variable, known))
+        path, default = known[variable]
+        leaf: dict[str, object] = {path[-1]: text if isinstance(default, str) else _typed(variable, text)}
+        for part in reversed(path[:-1]):
+            leaf = {part: leaf}
+        data = _laid_over(data, leaf)
+    return data
+
+
+def _typed(variable: str, text: str) -> object:
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError as error:
+        raise OperatorError(f"{text!r} is not a number", where=variable) from error
+
+
+def _laid_over(below: Mapping[str, object], above: Mapping[str, object]) -> dict[str, object]:
+    """`below` with the keys of `above` in place of its own, table by table."""
+    merged = dict(below)
+    for key, value in above.items():
+        old = merged.get(key)
+        merged[key] = _laid_over(old, value) if isinstance(old, Mapping) and isinstance(value, Mapping) else value
+    return merged
+
+
+def _refusal(error: ValidationError, data: Mapping[str, object], layers: list[_Layer]) -> OperatorError:
+    """The first problem, at its place in the layer that brought it."""
+    problem = problems_of(error, data, _SettingsFile)[0]
+    layer = next((layer for layer in reversed(layers) if layer.has(problem.path)), layers[-1])
+    return OperatorError(
+        f"{dotted(problem.path)}: {problem.message}", where=layer.where(problem.path), remedy=problem.remedy
+    )
+
+
+def _resolved(file: _SettingsFile, environ: Mapping[str, str], sources: tuple[str, ...]) -> Settings:
+    state_dir = _folder(file.state.dir) or _xdg(environ, "XDG_STATE_HOME", ".local/state")
+    return Settings(
+        fleet=file.fleet,
+        region=file.region,
+        probe=file.probe or _host_name(),
+        target=file.target,
+        targets_dir=_folder(file.targets_dir),
+        scenarios_dir=_folder(file.scenarios_dir),
+        max_in_flight=file.max_in_flight,
+        state_dir=state_dir,
+        parts_dir=_folder(file.state.parts_dir) or _xdg(environ, "XDG_CACHE_HOME", ".cache") / "parts",
+        evidence_dir=_folder(file.evidence.dir) or state_dir / "evidence",
+        evidence_mode=file.evidence.mode,
+        evidence_keep_days=file.evidence.keep_days,
+        evidence_keep_bytes=file.evidence.keep_mib * 1024 * 1024,
+        browser_path=file.browser.path,
+        request_timeout_s=file.timeouts.request_s,
+        cleanup_timeout_s=file.timeouts.cleanup_s,
+        secret_sources=file.secrets,
+        environ=environ,
+        sources=sources,
+    )
+
+
+def _folder(text: str) -> Path | None:
+    return Path(text).expanduser() if text else None
+
+
+def _host_name() -> str:
+    """The host's name as a word that a topic can hold."""
+    return re.sub(r"[^a-z0-9._-]+", "-", platform.node().lower()).strip("-._")[:63] or "probe"
