@@ -1,0 +1,98 @@
+"""How a run ended: the rules that turn failures into an outcome, pure and in one place.
+
+The first failing step that is not clean-up decides. What is ours (`aborted`, `internal`) makes the run inconclusive, and so
+does a host that was unfit to measure, whatever was found: a fault of the probe is never charged to the platform.
+
+Refuses clocks, I/O and logging. Called by `probes.steps` and `probes.execute`.
+"""
+
+from __future__ import annotations
+
+import sysconfig
+import traceback
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from probes.records import Failure, FailureKind, Fitness, Outcome, Step
+
+__all__ = ["Verdict", "bounded", "decide", "describe_crash", "outcome_of_failure"]
+
+MAX_MESSAGE_LENGTH = 1000
+FOREIGN_FOLDERS = (
+    Path(__file__).parent,
+    *(Path(sysconfig.get_path(name)) for name in ("stdlib", "platstdlib", "purelib", "platlib")),
+)
+NO_STEP = Failure(FailureKind.INTERNAL, "the scenario made no step, so it proves nothing", "no_step")
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """The outcome of a run, what it would be on a fit host, and the failure and step that decided."""
+
+    outcome: Outcome
+    raw_outcome: Outcome
+    failure: Failure | None = None
+    failed_step: str = ""
+
+
+def outcome_of_failure(failure: Failure | None) -> Outcome:
+    """Pass without a failure; inconclusive when it is ours; else fail."""
+    if failure is None:
+        return Outcome.PASS
+    return Outcome.INCONCLUSIVE if failure.kind.is_ours else Outcome.FAIL
+
+
+def decide(steps: Sequence[Step], ended_by: Failure | None, fitness: Fitness | None) -> Verdict:
+    """The verdict over a run's steps; `ended_by` is what ended the script outside any step, if something did."""
+    failure, failed_step = first_failure(steps)
+    if failure is None:
+        failure = ended_by
+    if failure is None and all(step.cleanup for step in steps):
+        failure = NO_STEP
+    raw_outcome = outcome_of_failure(failure)
+    unfit = fitness is not None and not fitness.is_fit
+    return Verdict(Outcome.INCONCLUSIVE if unfit else raw_outcome, raw_outcome, failure, failed_step)
+
+
+def first_failure(steps: Sequence[Step]) -> tuple[Failure | None, str]:
+    """The failure of the first step that failed, clean-up aside, and the step's name."""
+    for step in steps:
+        if step.failure is not None and not step.cleanup:
+            return step.failure, step.name
+    return None, ""
+
+
+def describe_crash(error: BaseException, *, mask: Callable[[str], str] = str) -> Failure:
+    """An unexpected error of a script or of our own code, with the file and line where a person should look first."""
+    text = str(error)
+    what = f"{type(error).__name__}: {text}" if text else type(error).__name__
+    place = crash_place(error)
+    message = f"{what} (at {place})" if place else what
+    return Failure(FailureKind.INTERNAL, bounded(mask(message)), type(error).__name__)
+
+
+def crash_place(error: BaseException) -> str:
+    """`folder/file.py:line` of the script's innermost frame, and of the code below it that raised, if that is another."""
+    frames = traceback.extract_tb(error.__traceback__)
+    scripts = [frame for frame in frames if is_script(Path(frame.filename))]
+    chosen = dict.fromkeys(place(frame) for frame in (*scripts[-1:], *frames[-1:]))
+    return ", in ".join(chosen)
+
+
+def place(frame: traceback.FrameSummary) -> str:
+    """File and line without the folders of this machine."""
+    path = Path(frame.filename)
+    return f"{path.parent.name}/{path.name}:{frame.lineno}"
+
+
+def is_script(path: Path) -> bool:
+    """True for a file that a scenario's author may have written: neither this package's nor a library's."""
+    return not path.name.startswith("<") and not any(folder in path.parents for folder in FOREIGN_FOLDERS)
+
+
+def bounded(text: str, limit: int = MAX_MESSAGE_LENGTH) -> str:
+    """The text, cut to the limit with the number of characters that were left out."""
+    if len(text) <= limit:
+        return text
+    return f"{text[:limit]}… ({len(text) - limit} more characters)"
