@@ -1,0 +1,320 @@
+"""The durable queue between a probe and the collector: one SQLite file that survives `kill -9` at any point.
+
+What is written here stays until the collector says that it has committed it; a broker's acknowledgement is not that. Each
+entry has a sequence number without holes within the outbox's epoch (the birth of its file), so that the collector can prove
+that nothing is missing. An *intent* is written before a run starts and replaced by the run's record in one transaction: a
+probe that is killed in the middle leaves an intent, and the next start turns it into an `aborted` entry instead of a hole.
+
+The queue is bounded in bytes and in age. When it is full the oldest entries go first, never in silence: the drop is
+itself an entry (`loss`), counted, and logged as an error. Several processes of one probe may share the file.
+
+Refuses to know MQTT (that is `probes.stream`) and what a record means. Called by the worker's lanes, which write, and by
+the stream, which reads and acknowledges. Every method is a plain function of some ten microseconds.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from pathlib import Path
+from typing import Self
+
+import structlog
+
+from probes.clock import Clock, SystemClock
+from probes.errors import DependencyError
+
+__all__ = ["Durability", "Entry", "EntryKind", "Intent", "Outbox", "OutboxDepth", "OutboxLimits"]
+
+log = structlog.get_logger(__name__)
+
+SCHEMA_VERSION = 1
+BUSY_TIMEOUT_S = 10.0
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+DROP_SHARE = 20  # a full outbox frees one twentieth at once, so that losing is rare and loud instead of steady
+AGE_CHECK_EVERY = timedelta(minutes=1)
+
+TABLES = """
+CREATE TABLE IF NOT EXISTS state (
+    id INTEGER PRIMARY KEY CHECK (id = 1), schema_version INTEGER NOT NULL, epoch INTEGER NOT NULL,
+    next_seq INTEGER NOT NULL, entries INTEGER NOT NULL, body_bytes INTEGER NOT NULL, lost INTEGER NOT NULL
+);
+CREATE TABLE IF NOT EXISTS entries (
+    seq INTEGER PRIMARY KEY, kind TEXT NOT NULL, created_us INTEGER NOT NULL, body BLOB NOT NULL
+);
+CREATE TABLE IF NOT EXISTS intents (
+    key TEXT PRIMARY KEY, owner TEXT NOT NULL, created_us INTEGER NOT NULL, body BLOB NOT NULL
+) WITHOUT ROWID;
+"""
+
+
+class EntryKind(StrEnum):
+    """What an entry carries; the collector refuses kinds it does not know into quarantine."""
+
+    RUN = "run"
+    SLOT = "slot"
+    SCHEDULE = "schedule"
+    FITNESS = "fitness"
+    LOSS = "loss"
+
+
+class Durability(StrEnum):
+    """What a commit survives: `normal` a killed process, `full` a power cut too, at some thirty times the cost."""
+
+    NORMAL = "normal"
+    FULL = "full"
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One queued entry; `body` is JSON as bytes."""
+
+    seq: int
+    kind: EntryKind
+    created_at: datetime
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Intent:
+    """A run that was about to start; `owner` names the process that announced it."""
+
+    key: str
+    owner: str
+    created_at: datetime
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class OutboxLimits:
+    """How much may wait: the bodies' bytes (1 or more) and the age of the oldest entry."""
+
+    max_bytes: int = 1 << 30
+    max_age: timedelta = timedelta(days=14)
+
+
+@dataclass(frozen=True, slots=True)
+class OutboxDepth:
+    """How full the outbox is; `lost` counts the entries that were ever dropped, `oldest_at` is None when it is empty."""
+
+    entries: int
+    body_bytes: int
+    oldest_at: datetime | None
+    lost: int
+    intents: int
+
+
+class Outbox:
+    """The queue. Open one per process with `with Outbox(path) as outbox`; close it in the same process.
+
+    Raises DependencyError when the file cannot be opened, is damaged, or the disk refuses a write; the entry that was
+    being written is then not in the queue, and the caller knows.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        limits: OutboxLimits | None = None,
+        durability: Durability = Durability.NORMAL,
+        clock: Clock | None = None,
+    ) -> None:
+        self.path = path
+        self._limits = limits or OutboxLimits()
+        self._clock = clock or SystemClock()
+        self._next_age_check_at = EPOCH
+        with self._translated():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._db = sqlite3.connect(path, timeout=BUSY_TIMEOUT_S, isolation_level=None)
+            self._db.execute("PRAGMA journal_mode = WAL")
+            self._db.execute(f"PRAGMA synchronous = {durability.value}")
+            with self._transaction():
+                self.epoch = self._prepare()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Give the file back; entries stay in it."""
+        self._db.close()
+
+    def put(self, kind: EntryKind, body: bytes, *, intent_key: str = "") -> int:
+        """Queue an entry and return its sequence number; the intent of that key, if any, goes in the same transaction."""
+        with self._transaction():
+            if intent_key:
+                self._db.execute("DELETE FROM intents WHERE key = ?", (intent_key,))
+            seq = self._append(kind, body)
+        self._keep_bounds()
+        return seq
+
+    def intend(self, key: str, body: bytes, *, owner: str) -> None:
+        """Announce a run before it starts; announcing the same key again replaces the first announcement."""
+        with self._transaction():
+            self._db.execute("INSERT OR REPLACE INTO intents VALUES (?, ?, ?, ?)", (key, owner, self._now_us(), body))
+
+    def abandon(self, as_entry: Callable[[Intent], bytes], *, owner: str = "") -> int:
+        """Turn every open intent (of one owner, or all) into a `slot` entry in one transaction; return how many.
+
+        Called at start for what an earlier process left, and by the supervisor for a lane that died.
+        """
+        with self._transaction():
+            rows = self._db.execute(
+                "SELECT key, owner, created_us, body FROM intents WHERE ? IN ('', owner) ORDER BY created_us, key",
+                (owner,),
+            ).fetchall()
+            for key, its_owner, created_us, body in rows:
+                self._append(EntryKind.SLOT, as_entry(Intent(key, its_owner, _instant(created_us), body)))
+                self._db.execute("DELETE FROM intents WHERE key = ?", (key,))
+        return len(rows)
+
+    def pending(self, *, after_seq: int = 0, max_entries: int = 500, max_bytes: int = 4 << 20) -> tuple[Entry, ...]:
+        """The oldest entries above a sequence number, at least one if there is any, within both bounds."""
+        chosen: list[Entry] = []
+        size_bytes = 0
+        with self._translated():
+            cursor = self._db.execute(
+                "SELECT seq, kind, created_us, body FROM entries WHERE seq > ? ORDER BY seq LIMIT ?",
+                (after_seq, max_entries),
+            )
+            for seq, kind, created_us, body in cursor:
+                size_bytes += len(body)
+                if chosen and size_bytes > max_bytes:
+                    break
+                chosen.append(Entry(seq, EntryKind(kind), _instant(created_us), body))
+            cursor.close()
+        return tuple(chosen)
+
+    def acknowledge(self, ranges: Iterable[tuple[int, int]]) -> int:
+        """Forget what the collector has committed: closed ranges of sequence numbers; return how many entries went."""
+        removed = 0
+        with self._transaction():
+            for first, last in ranges:
+                removed += self._remove(first, last)
+        return removed
+
+    def depth(self) -> OutboxDepth:
+        """How full the outbox is now."""
+        with self._translated():
+            entries, body_bytes, lost = self._db.execute("SELECT entries, body_bytes, lost FROM state").fetchone()
+            oldest = self._db.execute("SELECT created_us FROM entries ORDER BY seq LIMIT 1").fetchone()
+            (intents,) = self._db.execute("SELECT count(*) FROM intents").fetchone()
+        return OutboxDepth(entries, body_bytes, _instant(oldest[0]) if oldest else None, lost, intents)
+
+    @property
+    def data_version(self) -> int:
+        """A number that changes when another process has written to the file."""
+        version: int = self._db.execute("PRAGMA data_version").fetchone()[0]
+        return version
+
+    def _prepare(self) -> int:
+        for statement in TABLES.split(";\n"):
+            if statement.strip():
+                self._db.execute(statement)
+        birth_us = self._now_us()
+        self._db.execute("INSERT OR IGNORE INTO state VALUES (1, ?, ?, 1, 0, 0, 0)", (SCHEMA_VERSION, birth_us))
+        version, epoch = self._db.execute("SELECT schema_version, epoch FROM state").fetchone()
+        if version != SCHEMA_VERSION:
+            message = f"the outbox has schema version {version}, this program knows {SCHEMA_VERSION}"
+            raise DependencyError(message, where=str(self.path), remedy="Use the version of the program that wrote it")
+        return int(epoch)
+
+    def _append(self, kind: EntryKind, body: bytes) -> int:
+        (seq,) = self._db.execute(
+            "UPDATE state SET next_seq = next_seq + 1, entries = entries + 1, body_bytes = body_bytes + ? "
+            "RETURNING next_seq - 1",
+            (len(body),),
+        ).fetchone()
+        self._db.execute("INSERT INTO entries VALUES (?, ?, ?, ?)", (seq, kind.value, self._now_us(), body))
+        return int(seq)
+
+    def _remove(self, first_seq: int, last_seq: int) -> int:
+        count, size_bytes = self._db.execute(
+            "SELECT count(*), coalesce(sum(length(body)), 0) FROM entries WHERE seq BETWEEN ? AND ?",
+            (first_seq, last_seq),
+        ).fetchone()
+        if count:
+            self._db.execute("DELETE FROM entries WHERE seq BETWEEN ? AND ?", (first_seq, last_seq))
+            self._db.execute("UPDATE state SET entries = entries - ?, body_bytes = body_bytes - ?", (count, size_bytes))
+        return int(count)
+
+    def _keep_bounds(self) -> None:
+        (body_bytes,) = self._db.execute("SELECT body_bytes FROM state").fetchone()
+        if body_bytes > self._limits.max_bytes:
+            self._drop_to(self._limits.max_bytes - self._limits.max_bytes // DROP_SHARE)
+        now_at = self._clock.now()
+        if now_at >= self._next_age_check_at:
+            self._next_age_check_at = now_at + AGE_CHECK_EVERY
+            self._drop_older_than(now_at - self._limits.max_age)
+
+    def _drop_to(self, max_bytes: int) -> None:
+        with self._transaction():
+            (excess,) = self._db.execute("SELECT body_bytes - ? FROM state", (max_bytes,)).fetchone()
+            last_seq = 0
+            for seq, size_bytes in self._db.execute("SELECT seq, length(body) FROM entries ORDER BY seq"):
+                if excess <= 0:
+                    break
+                last_seq, excess = seq, excess - size_bytes
+            self._drop_through(last_seq, reason="full")
+
+    def _drop_older_than(self, limit_at: datetime) -> None:
+        limit_us = _microseconds(limit_at)
+        with self._translated():
+            oldest = self._db.execute("SELECT created_us FROM entries ORDER BY seq LIMIT 1").fetchone()
+        if oldest is None or oldest[0] >= limit_us:
+            return
+        with self._transaction():
+            (last_seq,) = self._db.execute(
+                "SELECT coalesce(max(seq), 0) FROM entries WHERE created_us < ?", (limit_us,)
+            ).fetchone()
+            self._drop_through(last_seq, reason="old")
+
+    def _drop_through(self, last_seq: int, *, reason: str) -> None:
+        """Drop the oldest entries, and say so in an entry that takes their place in the collector's books."""
+        (first_seq,) = self._db.execute("SELECT min(seq) FROM entries WHERE seq <= ?", (last_seq,)).fetchone()
+        count = self._remove(0, last_seq)
+        if not count:
+            return
+        self._db.execute("UPDATE state SET lost = lost + ?", (count,))
+        loss = {"first_seq": first_seq, "last_seq": last_seq, "entries": count, "reason": reason}
+        self._append(EntryKind.LOSS, json.dumps(loss).encode())
+        log.error("outbox.dropped", path=str(self.path), **loss)
+
+    def _now_us(self) -> int:
+        return _microseconds(self._clock.now())
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        with self._translated():
+            self._db.execute("BEGIN IMMEDIATE")
+            try:
+                yield
+                self._db.execute("COMMIT")
+            except BaseException:
+                if self._db.in_transaction:
+                    self._db.execute("ROLLBACK")
+                raise
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        try:
+            yield
+        except (sqlite3.Error, OSError) as error:
+            message = f"the outbox cannot be used: {error}"
+            remedy = "Check the disk's free space, the folder's permissions, and that no other program holds the file"
+            raise DependencyError(message, where=str(self.path), remedy=remedy) from error
+
+
+def _microseconds(instant: datetime) -> int:
+    return (instant - EPOCH) // timedelta(microseconds=1)
+
+
+def _instant(microseconds: int) -> datetime:
+    return EPOCH + timedelta(microseconds=microseconds)
