@@ -123,7 +123,14 @@ class PartCatalog(Protocol):
         """
         ...
 
-    def ids(self, *, tier: str = "", format: str = "", family: str = "", hostile: bool = False) -> tuple[str, ...]:
+    def ids(
+        self,
+        *,
+        tier: str = "",
+        format: str = "",  # noqa: A002 - named as the field that it filters
+        family: str = "",
+        hostile: bool = False,
+    ) -> tuple[str, ...]:
         """The ids that match every filter given, in the manifest's order; hostile parts only when `hostile` is true.
 
         Makes no file. Aliases are not listed.
