@@ -1,12 +1,12 @@
 """Numbers as people read them: durations, sizes, rates, shares and counts.
 
-Refuses rounding that turns one verdict into another: thresholds are compared elsewhere, on whole nanoseconds. Called by
-everything in `console` that prints.
+Also makes text that came from a target harmless to a terminal. Refuses rounding that turns one verdict into another:
+thresholds are compared elsewhere, on whole nanoseconds. Called by everything in `console` that prints.
 """
 
 from __future__ import annotations
 
-__all__ = ["bytes_text", "count_text", "duration_text", "milliseconds_text", "rate_text"]
+__all__ = ["bytes_text", "count_text", "duration_text", "milliseconds_text", "printable", "rate_text"]
 
 _US = 1_000
 _MS = 1_000_000
@@ -62,3 +62,9 @@ def count_text(count: int, noun: str, plural: str = "") -> str:
     """A count with its noun: `1 run`, `3 runs`, `no runs`."""
     word = noun if count == 1 else plural or f"{noun}s"
     return f"{count or 'no'} {word}"
+
+
+def printable(text: str) -> str:
+    """`text` on one line and without control characters: what a target answered must not steer a person's terminal."""
+    flat = " ".join(text.split())
+    return "".join(character if character.isprintable() else "\ufffd" for character in flat)

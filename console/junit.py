@@ -1,7 +1,7 @@
 """JUnit XML for CI: a suite per scenario, a case per run.
 
 A run that found the platform at fault is a `failure`, with the kind as its type. An inconclusive run is an `error`: the
-test could not be made, which must not turn a pipeline green and must not read as the platform's fault. A scenario that was left out
+test could not be made, which must not turn a pipeline green and must not read as the platform's fault. What was left out
 is `skipped`. Refuses: characters that XML 1.0 cannot hold (they become U+FFFD). Called by `console.session`.
 """
 

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.padding import Padding
 from rich.text import Text
 
-from console.figures import count_text, duration_text
+from console.figures import count_text, duration_text, printable
 from console.level_table import draw_levels
 from console.repeat_table import draw_repeats, step_times
 from console.step_rows import MARKS, step_rows
@@ -96,11 +96,12 @@ def _print_failures(run: Run, console: Console) -> None:
     for step in run.steps:
         if step.failure is not None:
             style = OUTCOME_STYLES[step.outcome]
-            reason = f"{step.failure.kind.value}: {step.failure.message}"
+            reason = f"{step.failure.kind.value}: {printable(step.failure.message)}"
             _print_indented(Text.assemble((f"{MARKS[step.outcome]} {step.name} ", style), reason), console)
         for check in step.expectations:
             if not check.ok:
-                _print_indented(Text(f"  {check.name}: expected {check.expected}, found {check.found}"), console)
+                found = f"{check.name}: expected {check.expected}, found {check.found}"
+                _print_indented(Text(f"  {printable(found)}"), console)
     if run.outcome is not Outcome.PASS and all(step.failure is None for step in run.steps):
         _print_indented(Text(failure_text(run), style=OUTCOME_STYLES[run.outcome]), console)
 

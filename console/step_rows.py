@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from console.figures import bytes_text, duration_text, rate_text
+from console.figures import bytes_text, duration_text, printable, rate_text
 from probes.records import Outcome, PageLoad, Run, Step
 from slo.events import PART_ATTRIBUTE, PART_BYTES_ATTRIBUTE
 from slo.judgement import LineJudgement
@@ -106,7 +106,7 @@ def _page_note(page: PageLoad) -> str:
     if page.drive_ns:
         parts.append(f"driving cost {duration_text(page.drive_ns)}")
     if page.uncaught_errors:
-        parts.append(f"uncaught: {page.uncaught_errors[0]}")
+        parts.append(f"uncaught: {printable(page.uncaught_errors[0])}")
     if page.failed_requests:
         parts.append(f"failed requests: {len(page.failed_requests)}")
     return f"page {', '.join(parts)}" if parts else f"page {page.url}"

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from enum import IntEnum
 
-from console.figures import count_text
+from console.figures import count_text, printable
 from probes.records import Outcome, Run
 from slo.evidence import Verdict
 from slo.judgement import LineJudgement
@@ -48,7 +48,7 @@ def failure_text(run: Run) -> str:
         reasons = run.fitness.reasons if run.fitness else ()
         return f"the host was not fit to measure: {', '.join(reasons)}" if reasons else ""
     word = "could not be measured" if run.failure.kind.is_ours else "failed"
-    return f"{run.failed_step or 'the run'} {word} ({run.failure.kind.value}): {run.failure.message}"
+    return f"{run.failed_step or 'the run'} {word} ({run.failure.kind.value}): {printable(run.failure.message)}"
 
 
 def outcome_sentences(runs: Sequence[Run]) -> tuple[str, ...]:

@@ -1,0 +1,171 @@
+"""The command line: options, commands, examples. Parses and checks shapes; looks nothing up and runs nothing.
+
+`runner.py --scenario NAME` without a command is a run. A command is the first word; more commands join `COMMANDS` as the
+fleet grows. Refuses abbreviated options, because a script must not change meaning when an option is added. Called by
+`console.app`.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+
+from probes.errors import OperatorError
+from probes.registry import parse_duration_s
+
+__all__ = ["COMMANDS", "Arguments", "parse_arguments"]
+
+COMMANDS = {
+    "list": "the scenarios: what they do, how often, what they write, and files that would not load",
+    "show": "a past run by its id, or the beginning or end of it; without one, the latest runs",
+    "platform": "start the stand-in platform in the foreground; options after it go to the stand-in",
+    "demo": "the stand-in, all scenarios twice, then one fault caught and explained",
+}
+_MAX_REPEAT = 100_000
+_EXAMPLES = """\
+examples:
+  runner.py --scenario cad-large                        against a stand-in that is started for it
+  runner.py --scenario 'cad-*' --target cnc-quote       every CAD scenario, against a described target
+  runner.py --scenario quote --repeat 59                enough runs to say something about a p95
+  runner.py --scenario api-health --every 30s           until Ctrl-C
+  runner.py --scenario quote --json - --quiet | jq .    for a program
+  runner.py platform --fault zero-price                 the stand-in with a fault, for another terminal
+
+exit codes: 0 passed; 1 the platform failed; 2 usage or settings; 3 inconclusive (our own fault, or interrupted).
+With several runs 1 wins over 3, and 3 over 0.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Arguments:
+    """What was asked for. `command` is empty for a run; `rest` are the words after `show` or `platform`."""
+
+    command: str = ""
+    rest: tuple[str, ...] = ()
+    scenarios: tuple[str, ...] = ()
+    target: str = ""
+    repeat: int | None = None
+    every_s: float | None = None
+    json_file: str = ""
+    junit_file: Path | None = None
+    evidence_mode: str = ""
+    evidence_dir: Path | None = None
+    scenario_dirs: tuple[Path, ...] = ()
+    settings_file: Path | None = None
+    quiet: bool = False
+    seed: int | None = None
+
+    @property
+    def json_to_stdout(self) -> bool:
+        """True when stdout belongs to the JSON, so that whatever a person reads must go to stderr."""
+        return self.json_file == "-"
+
+
+def parse_arguments(argv: Sequence[str]) -> Arguments:
+    """The arguments; raises OperatorError for a wrong combination, SystemExit for --help, --version and what argparse refuses."""
+    # What follows `platform` belongs to the stand-in, whose options are its own.
+    passed_on = tuple(argv[1:]) if argv[:1] == ["platform"] else ()
+    found = _parser().parse_intermixed_args(["platform"] if passed_on else list(argv))
+    arguments = Arguments(
+        command=found.command or "",
+        rest=passed_on or tuple(found.rest),
+        scenarios=tuple(found.scenario),
+        target=found.target,
+        repeat=found.repeat,
+        every_s=None if found.every is None else parse_duration_s(found.every, where="--every"),
+        json_file=found.json,
+        junit_file=found.junit,
+        evidence_mode=found.evidence,
+        evidence_dir=found.evidence_dir,
+        scenario_dirs=tuple(found.scenarios),
+        settings_file=found.settings,
+        quiet=found.quiet,
+        seed=found.seed,
+    )
+    _check(arguments)
+    return arguments
+
+
+def _check(arguments: Arguments) -> None:
+    """Refuse combinations that could only be a slip."""
+    if not arguments.command and not arguments.scenarios:
+        raise OperatorError(
+            "nothing to do: no scenario and no command",
+            remedy="Try --scenario cad-large, `list` to see what there is, or --help",
+        )
+    if arguments.command and arguments.scenarios:
+        raise OperatorError(f"--scenario does not go with the command {arguments.command!r}", where="--scenario")
+    if arguments.rest and not arguments.command:
+        raise OperatorError(f"{arguments.rest[0]!r} is not a command", remedy="See --help")
+    if arguments.rest and arguments.command not in ("show", "platform"):
+        raise OperatorError(f"{arguments.command!r} takes no further word, not {arguments.rest[0]!r}")
+    if arguments.command == "show" and len(arguments.rest) > 1:
+        raise OperatorError("`show` takes one run id", where=arguments.rest[1])
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="runner.py",
+        description="Probe a platform as its customers meet it: real journeys, true timings, a plain verdict.",
+        epilog="commands:\n" + "".join(f"  {name:<10}{text}\n" for name, text in COMMANDS.items()) + f"\n{_EXAMPLES}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="version", version=f"probe-fleet {_version()}")
+    parser.add_argument("command", nargs="?", choices=sorted(COMMANDS), metavar="COMMAND", help="see below")
+    parser.add_argument("rest", nargs="*", metavar="WORD", help=argparse.SUPPRESS)
+    _add_what(parser)
+    _add_output(parser)
+    return parser
+
+
+def _add_what(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("what to run")
+    group.add_argument(
+        "--scenario", action="append", default=[], metavar="NAME", help="a name or a glob such as 'cad-*'; repeatable"
+    )
+    group.add_argument(
+        "--target", default="", metavar="NAME|FILE", help="a described target; none: a stand-in is started"
+    )
+    group.add_argument("--repeat", type=_repeat, metavar="N", help="how many rounds")
+    group.add_argument(
+        "--every", metavar="DURATION", help="start a round every 30s, 5m, ...; without --repeat until Ctrl-C"
+    )
+    group.add_argument(
+        "--scenarios", action="append", default=[], type=Path, metavar="DIR", help="a folder with scenarios of your own"
+    )
+    group.add_argument("--settings", type=Path, metavar="FILE", help="a settings file (docs/reference/settings.md)")
+    group.add_argument("--seed", type=int, metavar="N", help="makes a scenario's random choices repeatable")
+
+
+def _add_output(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("what comes out")
+    group.add_argument("--json", default="", metavar="FILE", help="the whole report as JSON; - is stdout")
+    group.add_argument("--junit", type=Path, metavar="FILE", help="JUnit XML for CI")
+    group.add_argument(
+        "--evidence",
+        default="",
+        choices=("never", "failures", "always"),
+        metavar="WHEN",
+        help="keep screenshots, traces, HAR and bodies: never, failures or always",
+    )
+    group.add_argument("--evidence-dir", type=Path, metavar="DIR", help="where to keep them")
+    group.add_argument("--quiet", action="store_true", help="only the verdict")
+
+
+def _repeat(text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text) <= _MAX_REPEAT:
+        message = f"must be a whole number from 1 to {_MAX_REPEAT}, not {text!r}"
+        raise argparse.ArgumentTypeError(message)
+    return int(text)
+
+
+def _version() -> str:
+    """The installed version; a checkout that was never installed says so."""
+    try:
+        return metadata.version("probe-fleet")
+    except metadata.PackageNotFoundError:
+        return "(checkout)"
