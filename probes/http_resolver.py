@@ -1,0 +1,137 @@
+"""Names to addresses with the system's own resolver, and the time it really took.
+
+`getaddrinfo` blocks, so it runs in a small fixed set of daemon threads; start and end are read in the thread, so that waiting for
+a thread and waking the loop are not booked as the resolver's time. Nothing is cached here: a fresh connection is a fresh
+question, as for a new customer. A literal address is not asked for at all. Called by `probes.http`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import queue
+import socket
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+__all__ = ["Address", "Lookup", "Resolver", "literal_address", "system_lookup"]
+
+_THREADS = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """One address to try: the family and what `connect` wants."""
+
+    family: int
+    sockaddr: tuple[str, int] | tuple[str, int, int, int]
+
+    @property
+    def host(self) -> str:
+        """The address as text."""
+        return self.sockaddr[0]
+
+
+@dataclass(frozen=True, slots=True)
+class Lookup:
+    """What one question brought: addresses or an error, and when it was worked on (monotonic)."""
+
+    addresses: tuple[Address, ...]
+    error: OSError | None
+    started_ns: int
+    ended_ns: int
+
+
+LookupFunction = Callable[[str, int], tuple[Address, ...]]
+
+
+def literal_address(host: str, port: int) -> Address | None:
+    """The address that `host` already is, or None when it is a name."""
+    try:
+        socket.inet_pton(socket.AF_INET, host)
+    except OSError:
+        pass
+    else:
+        return Address(socket.AF_INET, (host, port))
+    try:
+        socket.inet_pton(socket.AF_INET6, host)
+    except OSError:
+        return None
+    return Address(socket.AF_INET6, (host, port, 0, 0))
+
+
+def system_lookup(host: str, port: int) -> tuple[Address, ...]:
+    """What the system says, in its order (RFC 6724); raises `socket.gaierror`. Blocks."""
+    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP)
+    addresses = (Address(family, sockaddr) for family, _type, _proto, _name, sockaddr in found)  # type: ignore[arg-type]
+    return tuple(dict.fromkeys(a for a in addresses if a.family in (socket.AF_INET, socket.AF_INET6)))
+
+
+class Resolver:
+    """A few daemon threads that ask. Daemon, because a question that hangs must not keep the process from ending."""
+
+    def __init__(self, lookup: LookupFunction = system_lookup, threads: int = _THREADS) -> None:
+        self._lookup = lookup
+        self._limit = threads
+        self._threads: list[threading.Thread] = []
+        self._idle = 0
+        self._lock = threading.Lock()
+        self._jobs: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
+
+    def ask(self, host: str, port: int) -> asyncio.Future[Lookup]:
+        """A future of the running loop that gets the `Lookup`; it never fails, errors are inside."""
+        loop = asyncio.get_running_loop()
+        answer: asyncio.Future[Lookup] = loop.create_future()
+
+        def work() -> None:
+            found = self._timed(host, port)
+            try:
+                loop.call_soon_threadsafe(_deliver, answer, found)
+            except RuntimeError:
+                return  # the loop is closed: nobody waits any more
+
+        self._jobs.put(work)
+        with self._lock:
+            start = self._idle == 0 and len(self._threads) < self._limit
+        if start:
+            self._start()
+        return answer
+
+    def close(self) -> None:
+        """Lets the threads end when they are done with what they are at."""
+        for _ in self._threads:
+            self._jobs.put(None)
+        self._threads.clear()
+
+    def _start(self) -> None:
+        thread = threading.Thread(target=self._serve, name="resolver", daemon=True)
+        self._threads.append(thread)
+        thread.start()
+
+    def _serve(self) -> None:
+        while True:
+            with self._lock:
+                self._idle += 1
+            job = self._jobs.get()
+            with self._lock:
+                self._idle -= 1
+            if job is None:
+                return
+            job()
+
+    def _timed(self, host: str, port: int) -> Lookup:
+        started_ns = time.monotonic_ns()
+        try:
+            addresses = self._lookup(host, port)
+        except OSError as error:
+            return Lookup((), error, started_ns, time.monotonic_ns())
+        except UnicodeError:
+            invalid = socket.gaierror(socket.EAI_NONAME, f"{host!r} is not a valid host name")
+            return Lookup((), invalid, started_ns, time.monotonic_ns())
+        return Lookup(addresses, None, started_ns, time.monotonic_ns())
+
+
+def _deliver(answer: asyncio.Future[Lookup], found: Lookup) -> None:
+    if not answer.done():
+        answer.set_result(found)
