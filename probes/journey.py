@@ -21,6 +21,7 @@ import jmespath
 from probes.clock import Clock
 from probes.errors import BugError, DependencyError
 from probes.geometry import MeasuredGeometry, compare_geometry
+from probes.http import Body, HttpClient, HttpResponse
 from probes.ids import make_traceparent
 from probes.masking import Mask
 from probes.outcome import bounded
@@ -33,7 +34,6 @@ from probes.version import VERSION
 if TYPE_CHECKING:
     from probes.browser import BrowserEngine, BrowserSession
     from probes.evidence import EvidenceSink
-    from probes.http import Body, HttpClient, HttpResponse
 
 __all__ = ["Journey", "MeasuredGeometry", "SideEffectHandle", "StepFailed", "StepHandle"]
 
@@ -127,6 +127,10 @@ class Journey:
         """The same value; from now on it is masked in whatever this run records or keeps."""
         self.mask.hide(secret)
         return secret
+
+    def secret(self, name: str) -> str:
+        """The target's secret of that name, masked from now on; OperatorError that says where to put a missing one."""
+        return self.hide(self.target.secret(name).get_secret_value())
 
     def remaining_s(self) -> float:
         """Seconds until the nearest deadline, of the open step or of the run; never below zero."""

@@ -92,7 +92,9 @@ def is_script(path: Path) -> bool:
 
 
 def bounded(text: str, limit: int = MAX_MESSAGE_LENGTH) -> str:
-    """The text, cut to the limit with the number of characters that were left out."""
+    """The text as valid Unicode, cut to the limit with the number of characters that were left out."""
+    if not text.isascii():
+        text = text.encode("utf-8", "backslashreplace").decode("utf-8")
     if len(text) <= limit:
         return text
     return f"{text[:limit]}… ({len(text) - limit} more characters)"

@@ -29,7 +29,7 @@ from typing import Any, TypeVar
 
 from probes.errors import FleetError, OperatorError
 
-__all__ = ["Registry", "ScenarioProblem", "ScenarioSpec", "load_registry", "parse_duration_s", "scenario"]
+__all__ = ["Registry", "ScenarioProblem", "ScenarioSpec", "load_registry", "parse_duration_s", "scenario", "spec_of"]
 
 ScenarioFunction = Callable[[Any], Awaitable[None]]
 MarkedFunction = TypeVar("MarkedFunction", bound=Callable[..., Awaitable[None]])
@@ -54,6 +54,7 @@ class ScenarioSpec:
     writes: bool
     payment: bool
     browser: bool
+    reuse: bool
     needs: tuple[str, ...]
     tags: tuple[str, ...]
     path: Path
@@ -84,7 +85,7 @@ class ScenarioProblem:
         return f"{place}: {self.message}"
 
 
-def scenario(
+def scenario(  # noqa: PLR0913 - one word each of the scenario's heading; all but the name are optional
     name: str,
     *,
     every: str = "15m",
@@ -92,14 +93,16 @@ def scenario(
     writes: bool = False,
     payment: bool = False,
     browser: bool = False,
+    reuse: bool = False,
     needs: Iterable[str] = (),
     tags: Iterable[str] = (),
 ) -> Callable[[MarkedFunction], MarkedFunction]:
     """Mark an `async def` as the scenario `name`; the function itself stays as it is.
 
     `every` and `timeout` read like "90s", "15m", "1h"; `timeout` covers the whole run. `writes`: it leaves something on the
-    platform, if only for a moment. `payment`: it pays (test mode only). `browser`: it opens one. `needs`: the operations
-    that the target must describe. Raises OperatorError when the heading makes no sense, with the file and line.
+    platform, if only for a moment. `payment`: it pays (test mode only). `browser`: it opens one. `reuse`: its requests share
+    connections (else each is a new customer's). `needs`: what the target must describe. Raises OperatorError when the
+    heading makes no sense, with the file and line.
     """
 
     def mark(function: MarkedFunction) -> MarkedFunction:
@@ -114,6 +117,7 @@ def scenario(
             writes=writes,
             payment=payment,
             browser=browser,
+            reuse=reuse,
             needs=checked_words(needs, where=f"{where}: needs"),
             tags=checked_words(tags, where=f"{where}: tags"),
             path=path,
@@ -122,6 +126,14 @@ def scenario(
         return function
 
     return mark
+
+
+def spec_of(function: Callable[..., object]) -> ScenarioSpec:
+    """What the decorator attached; raises OperatorError for a function without it."""
+    spec = vars(function).get(SPEC_ATTRIBUTE)
+    if not isinstance(spec, ScenarioSpec):
+        raise OperatorError(f"{function!r} is no scenario", remedy="Put @scenario(...) directly above it")
+    return spec
 
 
 def parse_duration_s(text: object, *, where: str = "") -> float:

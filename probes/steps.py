@@ -84,7 +84,7 @@ class StepHandle:
 
     def set(self, name: str, value: Attribute) -> None:
         """Say something about the step in OpenTelemetry's style of names: `step.set("cad.part", part.id)`."""
-        self.attributes[name] = finite(value)
+        self.attributes[name] = value
 
     def record_page(self, page: PageLoad) -> None:
         """Add what a page measured; a page of the same URL is replaced, since its later figures are the fuller ones."""
@@ -117,13 +117,6 @@ class StepHandle:
             attributes=self.attributes,
             cleanup=self.cleanup,
         )
-
-
-def finite(value: Attribute) -> Attribute:
-    """The value, or its text when it is a number that JSON has no spelling for."""
-    if isinstance(value, float) and (value != value or value in (float("inf"), float("-inf"))):  # noqa: PLR0124 - NaN
-        return str(value)
-    return value
 
 
 class StepLog:
@@ -225,7 +218,7 @@ class StepLog:
         if self.open is not None:
             message = f"step {step.name!r} inside step {self.open.name!r}"
             raise BugError(message, remedy="End one step before the next begins: a nested step would be timed twice")
-        if len(self.handles) >= MAX_STEPS:
+        if len(self.handles) >= MAX_STEPS and not step.cleanup:
             raise BugError(f"more than {MAX_STEPS} steps in one run", remedy="Measure a loop as one step")
         self.tell(lambda observer: observer.step_started(step.name, step.attributes))
         self.open = step
@@ -326,6 +319,12 @@ class OpenStep:
 
 
 def carried_failure(error: BaseException) -> Failure | None:
-    """What the target did, when that is what the error reports; browser errors carry it just as `StepFailed` does."""
+    """What the target did, when that is what the error reports; browser errors carry it just as `StepFailed` does.
+
+    Of a group (a script that asks for several things at once) it is the first, if nothing else is in the group.
+    """
+    if isinstance(error, BaseExceptionGroup):
+        carried = [carried_failure(member) for member in error.exceptions]
+        return carried[0] if None not in carried else None
     failure = getattr(error, "failure", None)
     return failure if isinstance(failure, Failure) else None
