@@ -54,7 +54,7 @@ bench: setup-bench ## truth of timing, cost and upload, beside blackbox_exporter
 	@$(BIN)/python -m bench
 
 image-test: setup ## build deploy/Dockerfile for real and run a scenario in it
-	@deploy/image-test
+	@$(BIN)/python -m deploy.image_test $(ARGS)
 
 lock: setup ## make requirements/*.lock again from pyproject.toml
 	@deploy/lock

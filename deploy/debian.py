@@ -2,7 +2,7 @@
 
 Installs what is asked for and nothing else; asks for no password, changes no list of sources, and does nothing where it is
 not root or there is no `apt-get`. Called by `deploy.setup` and `deploy.ensure_browser`, with the system's Python: standard
-library only.
+library only. Talks on stderr.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import sys
 import time
 
 __all__ = ["can_install", "install"]
@@ -34,7 +35,7 @@ def install(*packages: str) -> bool:
     """
     if not can_install():
         return False
-    print(f"set-up: installing {', '.join(packages)} with apt-get", flush=True)
+    print(f"set-up: installing {', '.join(packages)} with apt-get", file=sys.stderr, flush=True)
     _update()
     return _apt_get("install", "--yes", "--no-install-recommends", *packages)
 
@@ -43,7 +44,7 @@ def _update() -> None:
     for attempt in range(1, _UPDATE_ATTEMPTS + 1):
         if _apt_get("update"):
             return
-        print(f"set-up: apt-get update failed, attempt {attempt} of {_UPDATE_ATTEMPTS}", flush=True)
+        print(f"set-up: apt-get update failed, attempt {attempt} of {_UPDATE_ATTEMPTS}", file=sys.stderr, flush=True)
         time.sleep(_UPDATE_PAUSE_S * attempt if attempt < _UPDATE_ATTEMPTS else 0)
 
 
@@ -70,8 +71,8 @@ def _apt_get(*arguments: str) -> bool:
             timeout=_COMMAND_DEADLINE_S,
         )
     except subprocess.TimeoutExpired:
-        print(f"set-up: {' '.join(command)} did not end within {_COMMAND_DEADLINE_S} s", flush=True)
+        print(f"set-up: {' '.join(command)} did not end within {_COMMAND_DEADLINE_S} s", file=sys.stderr, flush=True)
         return False
     if done.returncode != 0:
-        print(done.stdout.decode(errors="replace"), flush=True)
+        print(done.stdout.decode(errors="replace"), file=sys.stderr, flush=True)
     return done.returncode == 0

@@ -143,23 +143,25 @@ def _dependencies(root: Path, python: Path, stamp: Stamp) -> None:
 
 
 def _browser(root: Path, python: Path, stamp: Stamp) -> None:
-    if Path(stamp.get("browser") or "/nonexistent").exists():
+    if stamp.get("browser") and Path(stamp.get("browser")).exists():
         return
     done = subprocess.run(
-        [python, "-m", "deploy.ensure_browser"], cwd=root, stdout=subprocess.PIPE, text=True, check=False
+        [python, "-m", "deploy.ensure_browser"],
+        cwd=root,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        text=True,
+        check=False,
     )
     if done.returncode != 0:
-        message = "no browser; see above"
+        message = "there is no browser to measure with; the lines above say why, and what to type"
         raise SetupError(message)
-    stamp.note("browser", done.stdout.strip().splitlines()[-1])
+    stamp.note("browser", done.stdout.strip())
 
 
 def _parts(root: Path, python: Path, stamp: Stamp) -> None:
     """Check the committed reference parts and make the large ones, so that the first run does not wait for them."""
-    manifest = root / "fixtures" / "cad" / "manifest.json"
-    if not manifest.exists():  # until the parts have landed
-        return
-    digest = hashlib.sha256(manifest.read_bytes()).hexdigest()
+    digest = hashlib.sha256((root / "fixtures" / "cad" / "manifest.json").read_bytes()).hexdigest()
     if stamp.get("parts") == digest:
         return
     print("set-up: making the large reference parts", flush=True)
