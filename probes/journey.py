@@ -183,7 +183,7 @@ class Journey:
             follow_redirects=follow_redirects,
             on_sent=None if body is None else self._on_sent(on_sent),
         )
-        step.record_exchanges(response.exchanges)
+        self._log.record_exchanges(step, response.exchanges)
         if self._around.evidence is not None:
             self.responses.append(response)
         failure = response.failure or self._status_failure(method, response, accept)
@@ -324,7 +324,7 @@ class Journey:
         return Failure(FailureKind.STATUS, bounded(self.mask(message)), str(status))
 
     def _check(self, checks: tuple[Expectation, ...]) -> None:
-        self._log.open_or_last("an expectation").expectations.extend(checks)
+        self._log.record_checks(self._log.open_or_last("an expectation"), checks)
         broken = [check for check in checks if not check.ok]
         if broken:
             text = "; ".join(f"{check.name}: expected {check.expected}, found {check.found}" for check in broken)

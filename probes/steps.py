@@ -28,7 +28,10 @@ __all__ = ["OpenStep", "RunObserver", "StepFailed", "StepHandle", "StepLog"]
 # A run of a script gone wrong must still make a record that fits through the wire.
 MAX_STEPS = 300
 MAX_EXCHANGES_PER_STEP = 60
-KEPT_FROM_START = 20
+# A run that has recorded this many keeps only the ends of each further step, and of checks those that do not hold.
+MANY_EXCHANGES = 1000
+FEW_EXCHANGES = 4
+MANY_CHECKS = 600
 # A request is given the exact time that is left and ends by itself, with its phases; this much later the step is cut off
 # whatever it is waiting for. Without the difference the cut could win and the exchange would be lost.
 CUT_OFF_GRACE_S = 0.25
@@ -94,14 +97,18 @@ class StepHandle:
                 return
         self.pages.append(page)
 
-    def record_exchanges(self, exchanges: tuple[Exchange, ...]) -> None:
-        """Add exchanges; of very many (polling) the first and the latest are kept and the rest is counted."""
+    def record_exchanges(self, exchanges: tuple[Exchange, ...], *, limit: int) -> None:
+        """Add exchanges; of very many (polling) the first third and the latest are kept and the rest is counted."""
         self.exchanges.extend(exchanges)
-        surplus = len(self.exchanges) - MAX_EXCHANGES_PER_STEP
+        surplus = len(self.exchanges) - limit
         if surplus > 0:
-            del self.exchanges[KEPT_FROM_START : KEPT_FROM_START + surplus]
-            left_out = self.attributes.get("exchanges.left_out", 0)
-            self.attributes["exchanges.left_out"] = surplus + (left_out if isinstance(left_out, int) else 0)
+            del self.exchanges[limit // 3 : limit // 3 + surplus]
+            self.count_left_out("exchanges.left_out", surplus)
+
+    def count_left_out(self, name: str, count: int) -> None:
+        """Add to the attribute that says how much a step's record leaves out."""
+        before = self.attributes.get(name, 0)
+        self.attributes[name] = count + (before if isinstance(before, int) else 0)
 
     def freeze(self) -> Step:
         """The step as it stands."""
@@ -141,6 +148,8 @@ class StepLog:
         self.open: StepHandle | None = None
         self.worst_lag_ns: int | None = None
         self.run_timer: asyncio.Timeout | None = None
+        self._exchanges = 0
+        self._checks = 0
         self._observer = observer
 
     def require_open(self, what: str) -> StepHandle:
@@ -156,6 +165,21 @@ class StepLog:
         if not self.handles:
             raise BugError(f"{what} before the first step", remedy="Put it inside: async with probe.step('name'):")
         return self.handles[-1]
+
+    def record_exchanges(self, step: StepHandle, exchanges: tuple[Exchange, ...]) -> None:
+        """Add exchanges to the step, within what a whole run may record."""
+        self._exchanges += len(exchanges)
+        step.record_exchanges(
+            exchanges, limit=MAX_EXCHANGES_PER_STEP if self._exchanges < MANY_EXCHANGES else FEW_EXCHANGES
+        )
+
+    def record_checks(self, step: StepHandle, checks: tuple[Expectation, ...]) -> None:
+        """Add what was checked to the step, within what a whole run may record."""
+        self._checks += len(checks)
+        kept = [check for check in checks if self._checks <= MANY_CHECKS or not check.ok]
+        step.expectations.extend(kept)
+        if len(kept) < len(checks):
+            step.count_left_out("expectations.left_out", len(checks) - len(kept))
 
     def remaining_s(self) -> float:
         """Seconds until the nearest deadline, of the open step or of the run; below zero when it has passed."""

@@ -25,8 +25,8 @@ from probes.records import Run
 __all__ = ["MAX_RECORD_BYTES", "SCHEMA_VERSION", "WireError", "parse_run", "render_run"]
 
 SCHEMA_VERSION: Final = 1
-MAX_RECORD_BYTES: Final = 4 * 1024 * 1024
-"""More is not read. What a run can record is bounded far below: 300 steps of 60 exchanges at about 300 bytes, texts of 1,000."""
+MAX_RECORD_BYTES: Final = 2 * 1024 * 1024
+"""More is not read. A run records at most 300 steps, about 2,200 exchanges of 400 bytes each, 600 checks that held."""
 
 MAX_SHOWN_PROBLEMS = 3
 HEAD: Final = f'{{"schema_version":{SCHEMA_VERSION},'.encode()

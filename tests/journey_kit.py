@@ -82,13 +82,13 @@ async def run_script(
     url: str = "http://127.0.0.1:9",
     *,
     clock: Clock | None = None,
-    timeout: str = "20s",
+    time_limit: str = "20s",
     **environment: object,
 ) -> Run:
     """Run the function as a scenario, by the real executor and a real engine."""
     if not script.__doc__:
         script.__doc__ = "A script of a test."
-    spec = spec_of(scenario("a-script", timeout=timeout)(script))
+    spec = spec_of(scenario("a-script", timeout=time_limit)(script))
     async with HttpEngine() as engine:
         chosen = RunEnvironment(clock=clock or SystemClock(), http=engine, target=target_at(url), **environment)  # type: ignore[arg-type] # a test names the fields it sets
         return await run_scenario(spec, environment=chosen)
