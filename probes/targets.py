@@ -8,6 +8,7 @@ which hands the `Target` to every journey.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -103,6 +104,14 @@ class Target:
             )
         where = self.where("secrets", name)
         return find_secret(source, name=name, where=where, folder=self.path.parent, environ=self.environ)
+
+    def known_secrets(self) -> tuple[str, ...]:
+        """The secrets that are present, so that they can be masked wherever they turn up; missing ones are no error yet."""
+        found: list[str] = []
+        for name in self.secret_sources:
+            with suppress(OperatorError):
+                found.append(self.secret(name).get_secret_value())
+        return tuple(found)
 
     def where(self, *path: str | int) -> str:
         """`file:line` of a key of the description."""

@@ -153,8 +153,16 @@ def nearest(word: str, known: Iterable[str]) -> str:
 
 
 def problems_of(error: ValidationError, data: Mapping[str, object], model: type[BaseModel]) -> list[TomlProblem]:
-    """Pydantic's complaints about `data` as problems with a path that exists in it."""
-    return [_problem(data, model, detail) for detail in error.errors(include_url=False)]
+    """Pydantic's complaints about `data` as problems with a path that exists in it.
+
+    A list with a faulty item is also reported as too short; of two complaints the one about the inner key is the cause.
+    """
+    problems = [_problem(data, model, detail) for detail in error.errors(include_url=False)]
+    return [problem for problem in problems if not any(_is_around(problem.path, other.path) for other in problems)]
+
+
+def _is_around(path: KeyPath, inner: KeyPath) -> bool:
+    return len(path) < len(inner) and inner[: len(path)] == path
 
 
 def _problem(data: Mapping[str, object], model: type[BaseModel], detail: ErrorDetails) -> TomlProblem:

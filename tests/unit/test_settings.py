@@ -1,0 +1,102 @@
+"""Settings: built-in defaults, a person's file, the environment; the later wins and every mistake has a place."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from probes.errors import OperatorError
+from probes.settings import load_settings
+
+
+def write(folder: Path, text: str) -> Path:
+    """A settings file of one's own."""
+    path = folder / "own.toml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_the_defaults_need_nothing(tmp_path: Path) -> None:
+    """A fresh clone has settings; folders follow the XDG rules."""
+    settings = load_settings(environ={"HOME": str(tmp_path)})
+    assert settings.region == "local"
+    assert settings.target == ""
+    assert settings.state_dir == tmp_path / ".local/state/probe-fleet"
+    assert settings.evidence_dir == settings.state_dir / "evidence"
+    assert settings.parts_dir == tmp_path / ".cache/probe-fleet/parts"
+    assert settings.probe
+
+
+def test_xdg_folders_are_used_when_they_are_absolute(tmp_path: Path) -> None:
+    """Source: the XDG specification tells to ignore relative ones."""
+    settings = load_settings(environ={"HOME": "/h", "XDG_STATE_HOME": str(tmp_path), "XDG_CACHE_HOME": "relative"})
+    assert settings.state_dir == tmp_path / "probe-fleet"
+    assert settings.parts_dir == Path("/h/.cache/probe-fleet/parts")
+
+
+def test_the_environment_wins_over_the_file_and_the_file_over_the_defaults(tmp_path: Path) -> None:
+    """Each layer replaces only what it names."""
+    path = write(tmp_path, 'region = "eu"\nfleet = "ours"\n[evidence]\nkeep_days = 3\n')
+    settings = load_settings(environ={"HOME": "/h", "PROBE_FLEET_REGION": "us"}, path=path)
+    assert (settings.region, settings.fleet) == ("us", "ours")
+    assert (settings.evidence_keep_days, settings.evidence_mode) == (3, "failures")
+    assert settings.sources[1:] == (str(path), "the environment")
+
+
+def test_the_file_is_found_by_variable_and_in_the_xdg_folder(tmp_path: Path) -> None:
+    """A file that is named must exist; the usual one may."""
+    (tmp_path / "probe-fleet").mkdir()
+    (tmp_path / "probe-fleet/fleet.toml").write_text('region = "usual"\n', encoding="utf-8")
+    environ = {"HOME": "/h", "XDG_CONFIG_HOME": str(tmp_path)}
+    assert load_settings(environ=environ).region == "usual"
+    named = write(tmp_path, 'region = "named"\n')
+    assert load_settings(environ={**environ, "PROBE_FLEET_SETTINGS": str(named)}).region == "named"
+    with pytest.raises(OperatorError, match="cannot read"):
+        load_settings(environ=environ, path=tmp_path / "none.toml")
+
+
+def test_an_unknown_key_in_ones_own_file_is_found_there(tmp_path: Path) -> None:
+    """The place is that of the layer that brought it."""
+    path = write(tmp_path, 'region = "eu"\n[evidence]\nmod = "never"\n')
+    with pytest.raises(OperatorError) as caught:
+        load_settings(environ={"HOME": "/h"}, path=path)
+    assert caught.value.where == f"{path}:3"
+    assert "'mode'" in caught.value.remedy
+
+
+def test_an_unknown_variable_suggests_the_nearest() -> None:
+    """A slip in the environment is not ignored."""
+    with pytest.raises(OperatorError) as caught:
+        load_settings(environ={"HOME": "/h", "PROBE_FLEET_EVIDENCE_MOD": "never"})
+    assert caught.value.where == "PROBE_FLEET_EVIDENCE_MOD"
+    assert "PROBE_FLEET_EVIDENCE_MODE" in caught.value.remedy
+
+
+@pytest.mark.parametrize(
+    ("variable", "text", "message"),
+    [
+        ("PROBE_FLEET_MAX_IN_FLIGHT", "many", "'many' is not a number"),
+        ("PROBE_FLEET_MAX_IN_FLIGHT", "0", "greater than or equal to 1"),
+        ("PROBE_FLEET_EVIDENCE_MODE", "sometimes", "'failures'"),
+        ("PROBE_FLEET_REGION", "a/b", "region"),
+    ],
+)
+def test_a_wrong_value_names_the_variable(variable: str, text: str, message: str) -> None:
+    """The remedy is where the value came from."""
+    with pytest.raises(OperatorError) as caught:
+        load_settings(environ={"HOME": "/h", variable: text})
+    assert caught.value.where == variable
+    assert message in str(caught.value)
+
+
+def test_a_secret_comes_from_a_variable_and_is_never_shown(tmp_path: Path) -> None:
+    """Settings can be printed."""
+    path = write(tmp_path, '[secrets.broker]\nenv = "BROKER_PASSWORD"\n')
+    settings = load_settings(environ={"HOME": "/h", "BROKER_PASSWORD": "s3cret"}, path=path)
+    assert settings.secret("broker").get_secret_value() == "s3cret"
+    assert "s3cret" not in repr(settings)
+    with pytest.raises(OperatorError, match="BROKER_PASSWORD"):
+        load_settings(environ={"HOME": "/h"}, path=path).secret("broker")
+    with pytest.raises(OperatorError, match="no secret 'other'"):
+        settings.secret("other")
