@@ -15,7 +15,7 @@ from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Self, TextIO
+from typing import IO, Self
 
 from console.figures import bytes_text, duration_text, printable, rate_text
 from console.step_rows import MARKS, step_subject
@@ -56,7 +56,7 @@ class Progress:
     `each_step` prints a line for every step, else only for runs and for steps that failed.
     """
 
-    def __init__(self, stream: TextIO, clock: Clock, *, quiet: bool = False, each_step: bool = True) -> None:
+    def __init__(self, stream: IO[str], clock: Clock, *, quiet: bool = False, each_step: bool = True) -> None:
         self._stream = stream
         self._clock = clock
         self._quiet = quiet
@@ -182,7 +182,7 @@ class Progress:
         return words
 
 
-def _columns_of(stream: TextIO) -> int:
+def _columns_of(stream: IO[str]) -> int:
     try:
         return os.get_terminal_size(stream.fileno()).columns or _FALLBACK_COLUMNS
     except (OSError, ValueError):

@@ -22,20 +22,20 @@ from console.verdict import failure_text, outcome_sentences, sureness_sentences
 from probes.records import Outcome, Run
 from slo.judgement import LineJudgement
 
-__all__ = ["Report", "print_report", "print_run"]
+__all__ = ["Report", "print_report", "print_run", "print_verdict"]
 
 _DETAILED_FAILURES = 3
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What a session has to tell: its runs in order, the lines they bear on, and what was left out and why."""
+    """What a session has to tell: its runs in order, the lines they bear on, and what else to know."""
 
     runs: tuple[Run, ...]
     judgements: tuple[LineJudgement, ...]
     left_out: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
     interrupted: bool = False
-    show_hint: str = ""
 
 
 def print_report(report: Report, console: Console) -> None:
@@ -52,7 +52,7 @@ def print_report(report: Report, console: Console) -> None:
         for piece in draw_levels(report.judgements, console):
             console.print(piece)
     console.print()
-    _print_verdict(report, console)
+    print_verdict(report, console)
 
 
 def print_run(run: Run, judgements: tuple[LineJudgement, ...], console: Console) -> None:
@@ -126,7 +126,8 @@ def _print_indented(text: Text, console: Console) -> None:
     console.print(Padding(text, (0, 0, 0, 2)))
 
 
-def _print_verdict(report: Report, console: Console) -> None:
+def print_verdict(report: Report, console: Console) -> None:
+    """The end of the report alone: what was found, how sure that is, and what was left out."""
     if report.interrupted:
         console.print(Text("INTERRUPTED: what follows is what there was so far.", style="yellow"))
     styles = {"FAILED": "bold red", "INCONC": "yellow", "PASSED": "bold green"}
@@ -139,5 +140,5 @@ def _print_verdict(report: Report, console: Console) -> None:
         console.print(sentence)
     for reason in report.left_out:
         console.print(Text(f"Left out: {reason}", style="yellow"))
-    if report.show_hint:
-        console.print(Text(report.show_hint, style="dim"))
+    for note in report.notes:
+        console.print(Text(f"Note: {note}", style="yellow"))

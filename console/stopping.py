@@ -1,7 +1,7 @@
 """Ctrl-C and SIGTERM: the first asks for an orderly end, the second takes it.
 
-The first cancels the task it was given, so that the run's clean-up goes on and the report says what there was. The second
-leaves at once, with the same exit code. Refuses: a third way. Called by `console.app`.
+The first cancels what is being waited for, and nothing else, so that the run's clean-up goes on and the report says what there
+was. The second leaves at once, with the same exit code. Refuses a third way. Opened by `console.app`, used by whatever runs.
 """
 
 from __future__ import annotations
@@ -10,44 +10,66 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager
+from typing import Any, TypeVar
 
 from console.verdict import ExitCode
 
 __all__ = ["Stop", "orderly_stop"]
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_Result = TypeVar("_Result")
 
 
 class Stop:
-    """Whether somebody asked to stop, and whom to cancel when they do."""
+    """Whether somebody asked to stop. Until something is guarded, asking cancels `everything`."""
 
-    def __init__(self) -> None:
-        self.is_asked = False
-        self._task: asyncio.Task[object] | None = None
+    def __init__(self, everything: asyncio.Task[Any] | None) -> None:
+        self._asked = False
+        self._task = everything
 
-    def cancel_on_request(self, task: asyncio.Task[object] | None) -> None:
-        """From now on a request cancels `task`; None: nothing needs to be cancelled."""
+    def asked(self) -> bool:
+        """True once somebody asked to stop."""
+        return self._asked
+
+    async def guard(self, work: Coroutine[Any, Any, _Result]) -> _Result | None:
+        """The result of `work`, or None when it was cancelled by a request; a request that came before cancels it at once."""
+        outer, task = self._task, asyncio.ensure_future(work)
         self._task = task
-        if task is not None and self.is_asked:
+        if self._asked:
             task.cancel()
+        try:
+            await asyncio.wait({task})
+        finally:
+            self._task = outer
+            task.cancel()
+        return None if task.cancelled() else task.result()
+
+    def leave_be(self) -> None:
+        """From now on only the report and the closing of things is left: the first request waits for them."""
+        self._task = None
 
     def ask(self) -> None:
-        """Stop in order; asked again: leave at once, the stand-in and the browser end with us."""
-        if self.is_asked:
-            os.write(sys.stderr.fileno(), b"\nstopped at once; clean-up was left undone\n")
+        """Stop in order; asked again, leave at once: the stand-in and the browser end with us."""
+        if self._asked:
+            _tell("stopped at once; clean-up may have been left undone")
             os._exit(ExitCode.INCONCLUSIVE)
-        self.is_asked = True
-        os.write(sys.stderr.fileno(), b"\nstopping: cleaning up (again to stop at once)\n")
+        self._asked = True
+        _tell("stopping: cleaning up first (again to stop at once)")
         if self._task is not None:
             self._task.cancel()
+
+
+def _tell(text: str) -> None:
+    """Straight to the descriptor: the buffers of the streams may be in any state here."""
+    os.write(sys.__stderr__.fileno() if sys.__stderr__ else 2, f"\n{text}\n".encode())
 
 
 @contextmanager
 def orderly_stop() -> Iterator[Stop]:
     """Handle both signals on the running loop for the length of the block."""
-    stop = Stop()
+    stop = Stop(asyncio.current_task())
     loop = asyncio.get_running_loop()
     for number in _SIGNALS:
         loop.add_signal_handler(number, stop.ask)

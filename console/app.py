@@ -1,0 +1,96 @@
+"""The command from its arguments to its exit code: configure, dispatch, and tell a person what went wrong.
+
+The one place that turns errors into exit codes: 2 for what a person must change, 3 for what this host lacks and for our own
+bugs. Commands join `_COMMANDS`. Refuses to let a traceback be the message. Called by `runner.py`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from pathlib import Path
+
+import structlog
+from rich.console import Console
+
+from console.arguments import Arguments, parse_arguments
+from console.demo import run_demo
+from console.listing import list_scenarios
+from console.logs import configure_logs
+from console.session import Desk, run_session
+from console.show import show_runs
+from console.stand_in import run_in_foreground
+from console.stopping import orderly_stop
+from console.verdict import ExitCode
+from probes.clock import SystemClock
+from probes.errors import BugError, FleetError, OperatorError
+from probes.settings import load_settings
+
+__all__ = ["main"]
+
+log = structlog.get_logger(__name__)
+
+_COMMANDS: Mapping[str, Callable[[Desk], Awaitable[ExitCode]]] = {
+    "": run_session,
+    "demo": run_demo,
+    "list": list_scenarios,
+    "show": show_runs,
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Do what `argv` asks for and return the exit code; argparse exits by itself for --help, --version and usage."""
+    configure_logs()
+    try:
+        return int(_dispatch(parse_arguments(sys.argv[1:] if argv is None else argv)))
+    except BrokenPipeError:
+        # The reader of our output has gone (`| head`): nobody is left to tell. Source: Python's signal module, note on SIGPIPE.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return ExitCode.INCONCLUSIVE
+    except FleetError as error:
+        _tell_error(error)
+        return ExitCode.USAGE if isinstance(error, OperatorError) else ExitCode.INCONCLUSIVE
+    except Exception as error:
+        log.exception("runner.crashed")
+        _tell_error(BugError(f"{type(error).__name__}: {error}", remedy="This is a bug of ours; please report it"))
+        return ExitCode.INCONCLUSIVE
+
+
+def _dispatch(arguments: Arguments) -> ExitCode | int:
+    if arguments.command == "platform":
+        return run_in_foreground(arguments.rest)
+    return asyncio.run(_run(arguments))
+
+
+async def _run(arguments: Arguments) -> ExitCode:
+    """Everything but the foreground stand-in runs on one loop, and can be stopped in order."""
+    settings = load_settings(environ=os.environ, path=_settings_file(arguments))
+    # What a program reads goes to stdout alone; a person's text then goes to stderr.
+    console = Console(file=sys.stderr if arguments.json_to_stdout else sys.stdout, highlight=False)
+    with orderly_stop() as stop:
+        desk = Desk(arguments, settings, console, SystemClock(), stop)
+        try:
+            return await _COMMANDS[arguments.command](desk)
+        except asyncio.CancelledError:
+            if not stop.asked():
+                raise
+            console.print("Stopped before anything ran.")
+            return ExitCode.INCONCLUSIVE
+
+
+def _settings_file(arguments: Arguments) -> Path | None:
+    path = arguments.settings_file
+    if path is not None and not path.is_file():
+        raise OperatorError(f"there is no file {path}", where="--settings")
+    return path
+
+
+def _tell_error(error: FleetError) -> None:
+    """What is wrong, where, and what to do next, on stderr."""
+    print(f"error: {error.what}", file=sys.stderr)
+    if error.where:
+        print(f"  where: {error.where}", file=sys.stderr)
+    if error.remedy:
+        print(f"  next:  {error.remedy}", file=sys.stderr)

@@ -1,0 +1,184 @@
+"""`demo`: the stand-in, every scenario twice, then one fault that a status code does not see, caught and explained.
+
+Ends with 0 only when everything was as it should be: all runs passed, the fault was caught at the step that it breaks, and the
+journey passed again without it. Refuses any target but a stand-in of its own. Called by `console.app`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from rich.padding import Padding
+from rich.text import Text
+
+from console.choices import Choice, ChosenTarget, choose_scenarios, open_stand_in
+from console.figures import count_text, duration_text, printable
+from console.objectives import load_objectives
+from console.progress import Progress
+from console.report import Report, print_report
+from console.rounds import Rounds
+from console.run_loop import RunLoop
+from console.run_store import RunStore
+from console.session import Desk
+from console.verdict import ExitCode
+from console.wiring import load_scenarios, open_environment
+from probes.errors import DependencyError
+from probes.execute import RunEnvironment
+from probes.http import BytesBody
+from probes.records import FailureKind, Outcome, Run
+from probes.registry import Registry, ScenarioSpec
+from slo.judgement import judge_lines
+
+__all__ = ["Lesson", "run_demo"]
+
+_ROUNDS = 2
+_CONTROL_DEADLINE_S = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Lesson:
+    """One fault to show: what it does, the scenario that meets it, and where it must be caught."""
+
+    fault: str
+    promise: str
+    scenario: str
+    step: str
+    kind: FailureKind
+
+
+_LESSON = Lesson(
+    fault="zero-price",
+    promise="the platform answers 201 to every price and quote, and every amount is 0",
+    scenario="quote",
+    step="price",
+    kind=FailureKind.ASSERTION,
+)
+
+
+async def run_demo(desk: Desk) -> ExitCode:
+    """Show what the fleet does on a machine that has nothing else; 0 when everything was as it should be."""
+    registry = load_scenarios(desk.arguments, desk.settings)
+    async with open_stand_in(desk.settings) as chosen:
+        desk.console.print(f"{chosen.sentence}\n", highlight=False)
+        choice = choose_scenarios(["*"], registry, chosen.target)
+        return await _show(desk, chosen, choice, registry)
+
+
+async def _show(desk: Desk, chosen: ChosenTarget, choice: Choice, registry: Registry) -> ExitCode:
+    console, clock = desk.console, desk.clock
+    console.print(Text(f"1. Every journey of a customer, {_ROUNDS} times", style="bold"))
+    with Progress(console.file, clock, quiet=desk.arguments.quiet, each_step=False) as progress:
+        async with open_environment(
+            desk.arguments, desk.settings, chosen.target, choice.specs, clock=clock, progress=progress
+        ) as environment:
+            stage = _Stage(desk, environment, progress, chosen.target.base("control"))
+            healthy = await stage.run(choice.specs, rounds=_ROUNDS)
+            progress.say(f"\n2. One fault: {_LESSON.promise}")
+            faulty, again = await stage.teach(_LESSON, registry.get(_LESSON.scenario))
+            desk.stop.leave_be()
+    left_out = (*(f"{name}: {reason}" for name, reason in choice.left_out), *map(str, registry.problems))
+    report = Report(healthy, judge_lines(load_objectives(), healthy), left_out=left_out, interrupted=desk.stop.asked())
+    print_report(report, console)
+    return _conclude(desk, healthy, faulty, again)
+
+
+class _Stage:
+    """Runs scenarios against the demo's stand-in and switches its faults."""
+
+    def __init__(self, desk: Desk, environment: RunEnvironment, progress: Progress, control_url: str) -> None:
+        self._desk = desk
+        self._environment = environment
+        self._progress = progress
+        self._control_url = control_url
+        self._store = RunStore(desk.settings.state_dir)
+
+    async def run(self, specs: Sequence[ScenarioSpec], *, rounds: int = 1) -> tuple[Run, ...]:
+        """That many rounds of `specs`; fewer when somebody asks to stop."""
+        loop = RunLoop(
+            specs,
+            environment=self._environment,
+            stop=self._desk.stop,
+            progress=self._progress,
+            store=self._store,
+            seed=self._desk.arguments.seed,
+        )
+        await loop.run_rounds(Rounds(self._desk.clock, repeat=rounds, every_s=None))
+        return tuple(loop.runs)
+
+    async def teach(self, lesson: Lesson, spec: ScenarioSpec) -> tuple[Run | None, Run | None]:
+        """The run with the fault and the one after it; None for what was not run any more."""
+        await self._set_faults([{"name": lesson.fault, "rate": 1.0, "args": {}}])
+        faulty = await self.run([spec])
+        await self._set_faults([])
+        self._progress.say("   and without it again")
+        again = await self.run([spec])
+        return (faulty[0] if faulty else None), (again[0] if again else None)
+
+    async def _set_faults(self, faults: list[dict[str, object]]) -> None:
+        body = BytesBody(json.dumps({"seed": 1, "faults": faults}).encode(), "application/json")
+        origin_ns = self._desk.clock.monotonic_ns()
+        async with self._environment.http.client(origin_ns=origin_ns) as client:
+            answer = await client.request(
+                "PUT", f"{self._control_url}/faults", body=body, deadline_s=_CONTROL_DEADLINE_S
+            )
+        if answer.status != 200:
+            reason = answer.failure.message if answer.failure else f"status {answer.status}"
+            raise DependencyError(f"the stand-in would not switch its faults: {reason}", where=self._control_url)
+
+
+def _conclude(desk: Desk, healthy: tuple[Run, ...], faulty: Run | None, again: Run | None) -> ExitCode:
+    """Explain the fault, then say whether the demo went as it should."""
+    console = desk.console
+    console.print(Text(f"\nThe fault {_LESSON.fault!r}: {_LESSON.promise}", style="bold"))
+    if faulty is not None:
+        for line in _explanation(faulty):
+            console.print(Padding(Text(line), (0, 0, 0, 2)))
+    caught = faulty is not None and _is_caught(faulty)
+    recovered = again is not None and again.outcome is Outcome.PASS
+    if caught and recovered:
+        console.print(f"  Without the fault the same journey passed again: run {again.run_id if again else ''}.")
+    all_passed = bool(healthy) and all(run.outcome is Outcome.PASS for run in healthy)
+    if all_passed and caught and recovered and not desk.stop.asked():
+        console.print(
+            Text("\nThe demo went as it should: the stand-in was found good, and its fault was caught.", "bold green")
+        )
+        console.print(Text("Next: runner.py list, runner.py --scenario cad-large, runner.py show", style="dim"))
+        return ExitCode.PASSED
+    if desk.stop.asked():
+        return ExitCode.INCONCLUSIVE
+    console.print(Text("\nThe demo did not go as it should; see above.", style="bold red"))
+    return ExitCode.PLATFORM_FAILED if any(run.outcome is Outcome.FAIL for run in healthy) else ExitCode.INCONCLUSIVE
+
+
+def _is_caught(run: Run) -> bool:
+    """True when the run failed for the fault's own reason, not for another."""
+    reason = run.failure
+    return (
+        run.outcome is Outcome.FAIL
+        and run.failed_step == _LESSON.step
+        and reason is not None
+        and reason.kind is _LESSON.kind
+    )
+
+
+def _explanation(run: Run) -> list[str]:
+    """What the probe saw and what a check of status codes would have seen."""
+    if run.failure is None:
+        return [f"was not caught: {run.identity.scenario} passed. That is a fault of this fleet."]
+    lines = [
+        f"Caught by {run.identity.scenario!r} in the step {run.failed_step!r} ({run.failure.kind.value}):",
+        f"  {printable(run.failure.message)}",
+    ]
+    unmet = [check for step in run.steps for check in step.expectations if not check.ok]
+    lines += [printable(f"  {check.name}: expected {check.expected}, found {check.found}") for check in unmet]
+    exchanges = [exchange for step in run.steps if not step.cleanup for exchange in step.exchanges]
+    good = sum(200 <= exchange.status < 300 for exchange in exchanges)
+    slowest_ns = max((exchange.phases.total_ns for exchange in exchanges), default=0)
+    lines.append(
+        f"A check of status codes would have said: all is well. {good} of {count_text(len(exchanges), 'request')} were "
+        f"answered with a 2xx, the slowest in {duration_text(slowest_ns)}."
+    )
+    lines.append(f"See where the time went: runner.py show {run.run_id}")
+    return lines

@@ -1,0 +1,84 @@
+"""The engines of a session, opened in order and closed in the opposite one: HTTP, browser, parts, evidence, fitness.
+
+The only place that knows them all. Refuses to open a browser that no chosen scenario wants, so that a host without one can
+still probe over HTTP; a host without one that needs it is told before anything runs. Called by `console.session`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+
+from console.arguments import Arguments
+from console.progress import Progress
+from fixtures.cad.catalog import open_catalog
+from probes.browser import BrowserEngine, find_browser
+from probes.clock import Clock
+from probes.evidence import EvidenceMode, EvidenceStore
+from probes.execute import RunEnvironment
+from probes.fitness import FitnessSampler
+from probes.http import HttpEngine
+from probes.registry import Registry, ScenarioSpec, load_registry
+from probes.settings import Settings
+from probes.targets import Target
+from scenarios.platform import open_platform
+
+__all__ = ["load_scenarios", "open_environment"]
+
+_BUILT_IN_SCENARIOS = "scenarios"
+
+
+def load_scenarios(arguments: Arguments, settings: Settings) -> Registry:
+    """The built-in scenarios, those of the settings' folder, and those of every `--scenarios`."""
+    folders = [settings.scenarios_dir] if settings.scenarios_dir is not None else []
+    return load_registry(_BUILT_IN_SCENARIOS, *folders, *arguments.scenario_dirs)
+
+
+@asynccontextmanager
+async def open_environment(
+    arguments: Arguments,
+    settings: Settings,
+    target: Target,
+    specs: Sequence[ScenarioSpec],
+    *,
+    clock: Clock,
+    progress: Progress,
+) -> AsyncIterator[RunEnvironment]:
+    """Everything that the runs of `specs` need, for the length of the block.
+
+    Raises OperatorError or DependencyError when the evidence folder cannot be written or there is no browser.
+    """
+    store = _evidence_store(arguments, settings)
+    async with AsyncExitStack() as opened:
+        fitness = await opened.enter_async_context(FitnessSampler())
+        engine = await opened.enter_async_context(HttpEngine(max_in_flight=settings.max_in_flight))
+        browser = None
+        if any(spec.browser for spec in specs):
+            choice = find_browser(settings.browser_path)
+            browser = await opened.enter_async_context(BrowserEngine(choice))
+        yield RunEnvironment(
+            clock=clock,
+            http=engine,
+            target=target,
+            fleet=settings.fleet,
+            region=settings.region,
+            probe=settings.probe,
+            catalog=open_catalog(
+                settings.parts_dir,
+                on_making=lambda part_id, _bytes: progress.say(f"making the reference part {part_id}, once"),
+            ),
+            browser=browser,
+            evidence=store,
+            platform_factory=open_platform,
+            fitness=fitness,
+        )
+
+
+def _evidence_store(arguments: Arguments, settings: Settings) -> EvidenceStore | None:
+    """The store, checked before anything runs; None when nothing is to be kept."""
+    mode = EvidenceMode(arguments.evidence_mode or settings.evidence_mode)
+    if mode is EvidenceMode.NEVER:
+        return None
+    store = EvidenceStore(arguments.evidence_dir or settings.evidence_dir, mode=mode)
+    store.check_writable()
+    return store
