@@ -9,13 +9,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-__all__ = ["ALWAYS_GIVEN", "OPERATIONS", "OperationRule"]
+__all__ = ["ALWAYS_GIVEN", "AMOUNTS", "OPERATIONS", "OperationRule"]
 
 ALWAYS_GIVEN: Final = ("run_id", "trace_id", "now")
 """Placeholders that every operation may use: the run, its trace, and the instant in ISO 8601."""
 
 _FILE: Final = ("file_name", "file_bytes", "media_type", "extension", "sha256")
-_AMOUNTS: Final = (
+AMOUNTS: Final = (
     "volume_mm3",
     "volume_cm3",
     "area_mm2",
@@ -24,7 +24,8 @@ _AMOUNTS: Final = (
     "bbox_y_mm",
     "bbox_z_mm",
 )
-_ORDER: Final = ("quantity", "quantities", "part_id", *_AMOUNTS)
+"""Placeholders for what the platform measured."""
+_ORDER: Final = ("quantity", "quantities", "part_id", *AMOUNTS)
 
 
 @dataclass(frozen=True, slots=True)

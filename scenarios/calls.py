@@ -21,9 +21,9 @@ from probes.http import Body, BytesBody, FileBody, FormField, FormFile, HttpResp
 from probes.journey import Journey
 from probes.records import FailureKind
 from probes.target_model import Check, Poll, Request, ResultRule
-from probes.templates import TemplateError, fill_json, fill_text, fill_url, names_in, names_in_json
+from probes.templates import TemplateError, fill_json, fill_text, fill_url, names_in_json
 
-__all__ = ["Done", "Refused", "call", "instant_of"]
+__all__ = ["Done", "Refused", "call", "instant_of", "placeholders"]
 
 Values = Mapping[str, object]
 
@@ -140,10 +140,17 @@ async def _send(
 
 def _secrets(probe: Journey, request: Request) -> dict[str, object]:
     """The secrets that this request uses, hidden from all that is recorded from now on."""
-    texts = [request.url, *request.headers.values(), *(part.value for part in request.multipart)]
-    names = {name for text in texts for name in names_in(text)} | set(names_in_json(request.json_body))
-    wanted = [name for name in names if name.startswith("secret.")]
+    wanted = [name for name in placeholders((request,)) if name.startswith("secret.")]
     return {name: probe.hide(probe.target.secret(name.removeprefix("secret.")).get_secret_value()) for name in wanted}
+
+
+def placeholders(requests: Sequence[Request]) -> frozenset[str]:
+    """The names of all values that the requests use."""
+    texts: list[object] = []
+    for request in requests:
+        texts += [request.url, *request.headers.values(), request.json_body]
+        texts += [text for part in request.multipart for text in (part.value, part.file_name, part.media_type)]
+    return frozenset(name for text in texts for name in names_in_json(text))
 
 
 def _body(request: Request, values: Values, file: Path | None) -> Body | None:

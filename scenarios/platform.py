@@ -17,9 +17,8 @@ from probes.errors import BugError
 from probes.journey import Journey, SideEffectHandle
 from probes.parts import Part
 from probes.records import FailureKind
-from probes.target_model import Operation
-from probes.templates import names_in_json
-from scenarios.calls import Done, Refused, call
+from probes.target_operations import AMOUNTS
+from scenarios.calls import Done, Refused, call, placeholders
 from scenarios.results import Analysis, Order, Price, Quote, Upload
 
 __all__ = ["Platform", "open_platform", "part_attributes"]
@@ -47,6 +46,9 @@ class Platform:
         """True when the target says how `operation` is done."""
         return self._probe.target.has(operation)
 
+    def _placeholders(self, operation: str) -> frozenset[str]:
+        return placeholders(self._probe.target.operation(operation).requests) if self.has(operation) else frozenset()
+
     # --- health and sign-in
 
     async def health(self, operation: str) -> Mapping[str, str]:
@@ -66,7 +68,8 @@ class Platform:
 
     async def prepare(self, *operations: str) -> None:
         """Sign in, in a step of its own, if this target wants that for one of the operations; else do nothing."""
-        needs_token = any(self.has(name) and _uses_sign_in(self._probe.target.operation(name)) for name in operations)
+        used = {name for operation in operations for name in self._placeholders(operation)}
+        needs_token = any(name.startswith("sign_in.") for name in used)
         if needs_token and not self._sign_in:
             async with self._probe.step("sign-in"):
                 await self.sign_in()
@@ -198,14 +201,32 @@ class Platform:
         """Make a quote for the quantity of `price`; it must cost the same. `keep` one that is going to be paid."""
         given = self._order_values(analysis, price.quantity)
         done = await self._do("quote", given=given, upload=analysis.upload, analyse=analysis, price=price)
+        quote = self._made_quote(done, keep=keep)
+        self._expect_currency(quote.currency)
+        self._probe.expect_close("quote's total", quote.total, price.total_price, abs_tol=CENT)
+        return quote
+
+    def can_quote_unmeasured(self) -> bool:
+        """True when a quote can be asked for with a file alone, so that a bad file must be refused there too."""
+        needs_measures = any(
+            name in AMOUNTS or name.startswith(("analyse.", "price.")) for name in self._placeholders("quote")
+        )
+        return self.has("quote") and not needs_measures
+
+    async def offer_quote(self, upload: Upload) -> Quote | Refused:
+        """Ask for a quote for a file that the platform could not measure."""
+        quantities = list(self._probe.target.quantities)
+        given = {"quantity": quantities[0], "quantities": quantities, "part_id": upload.part.id}
+        done = await self._try("quote", given=given, upload=upload)
+        return done if isinstance(done, Refused) else self._made_quote(done, keep=False)
+
+    def _made_quote(self, done: Done, *, keep: bool) -> Quote:
         effect = self._probe.made("quote", done.text("quote_id"))
         quote = Quote(done.text("quote_id"), done.text("currency"), done.number("total"), done.results, effect)
         if keep:
             effect.fate, effect.detail = "kept", "a quote that is paid for is no draft"
         else:
             self._remove_later(f"delete quote {quote.id}", "delete_quote", quote, effect)
-        self._expect_currency(quote.currency)
-        self._probe.expect_close("quote's total", quote.total, price.total_price, abs_tol=CENT)
         return quote
 
     async def read_quote(self, quote: Quote) -> None:
@@ -319,13 +340,6 @@ def _file_values(part: Part, name: str) -> dict[str, object]:
         "extension": Path(part.upload_name).suffix.removeprefix("."),
         "sha256": part.sha256,
     }
-
-
-def _uses_sign_in(operation: Operation) -> bool:
-    texts: list[object] = []
-    for request in operation.requests:
-        texts += [request.url, *request.headers.values(), request.json_body, *(p.value for p in request.multipart)]
-    return any(name.startswith("sign_in.") for text in texts for name in names_in_json(text))
 
 
 def _three(value: object) -> tuple[float, ...]:
