@@ -16,11 +16,12 @@ from probes.clock import Clock, SystemClock
 from probes.execute import RunEnvironment, run_scenario
 from probes.http import HttpEngine
 from probes.journey import Journey
-from probes.records import Run
+from probes.records import Attribute, Run, Step
 from probes.registry import scenario, spec_of
+from probes.steps import RunObserver
 from probes.targets import Target
 
-__all__ = ["SmallTarget", "open_target", "run_script", "target_at"]
+__all__ = ["SmallTarget", "Watcher", "open_target", "run_script", "target_at"]
 
 Script = Callable[[Journey], Awaitable[None]]
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -41,7 +42,7 @@ async def open_target(extra: Mapping[str, Handler] | None = None) -> AsyncIterat
 
     @web.middleware
     async def note(request: web.Request, handler: Handler) -> web.StreamResponse:
-        target.seen.append((request.method, request.path, dict(request.headers)))
+        target.seen.append((request.method, request.path, request.headers.copy()))
         return await handler(request)
 
     application = web.Application(middlewares=[note])
@@ -83,6 +84,7 @@ async def run_script(
     *,
     clock: Clock | None = None,
     time_limit: str = "20s",
+    observer: RunObserver | None = None,
     **environment: object,
 ) -> Run:
     """Run the function as a scenario, by the real executor and a real engine."""
@@ -91,4 +93,30 @@ async def run_script(
     spec = spec_of(scenario("a-script", timeout=time_limit)(script))
     async with HttpEngine() as engine:
         chosen = RunEnvironment(clock=clock or SystemClock(), http=engine, target=target_at(url), **environment)  # type: ignore[arg-type] # a test names the fields it sets
-        return await run_scenario(spec, environment=chosen)
+        return await run_scenario(spec, environment=chosen, observer=observer)
+
+
+class Watcher:
+    """Remembers what it was told."""
+
+    def __init__(self) -> None:
+        self.started: list[tuple[str, dict[str, Attribute]]] = []
+        self.finished: list[Step] = []
+        self.sent_bytes: list[tuple[int, int]] = []
+        self.runs: list[tuple[str, str]] = []
+
+    def run_started(self, run_id: str, scenario: str) -> None:
+        """Note the run."""
+        self.runs.append((run_id, scenario))
+
+    def step_started(self, name: str, attributes: Mapping[str, Attribute]) -> None:
+        """Note the step."""
+        self.started.append((name, dict(attributes)))
+
+    def sent(self, sent_bytes: int, total_bytes: int) -> None:
+        """Note the progress."""
+        self.sent_bytes.append((sent_bytes, total_bytes))
+
+    def step_finished(self, step: Step) -> None:
+        """Note the end."""
+        self.finished.append(step)
