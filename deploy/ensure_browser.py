@@ -92,11 +92,8 @@ def _download() -> bool:
         print(f"set-up: the download did not end within {_DOWNLOAD_DEADLINE_S} s", file=sys.stderr, flush=True)
         return False
     if done.returncode != 0:
-        print(
-            f"set-up: the download failed: {(done.stdout.strip().splitlines() or ['no reason given'])[-1]}",
-            file=sys.stderr,
-            flush=True,
-        )
+        said = [line.strip() for line in done.stdout.splitlines() if "rror:" in line] or ["no reason given"]
+        print(f"set-up: the download failed: {said[0]}", file=sys.stderr, flush=True)
     return done.returncode == 0
 
 
