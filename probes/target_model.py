@@ -26,6 +26,7 @@ __all__ = [
     "Refusal",
     "Request",
     "ResultRule",
+    "Shown",
     "Sourced",
     "TargetFile",
     "TlsChoice",
@@ -224,27 +225,44 @@ class PartChoice(_Strict):
     """Globs over the ids of the invalid parts."""
 
 
+class Shown(_Short):
+    """A figure that a page shows: where, and in which unit."""
+
+    selector: str
+    unit: Unit = ""
+
+
 class Widget(_Strict):
-    """The embeddable widget as a browser meets it. Selectors are CSS (Playwright's dialect), texts are parts of texts."""
+    """The embeddable widget as a browser meets it. Selectors are CSS, texts are parts of what a customer reads.
+
+    `answers` is JavaScript for the frame: something harmless that only a working control can do. `errors` selects the places
+    where the widget tells what went wrong, so that a failure is seen at once and not at the deadline.
+    """
 
     page: str
     frame: str = "iframe"
     controls: Annotated[Items[str], Field(min_length=1)]
     answers: str = ""
+    errors: str = ""
+    settle_s: Annotated[float, Field(ge=0, le=10)] = 0.5
     file_input: str = "input[type=file]"
     uploaded_text: str = "File uploaded successfully"
     analysis_text: str = "Part Analysis"
-    geometry: Mapping[str, str] = Field(default_factory=dict)
-    material_select: str = "select[name=material]"
+    volume: Shown | None = None
+    area: Shown | None = None
+    bbox: Shown | None = None
+    material_select: str = ""
     material: str = ""
     dfm_text: str = "Manufacturability Score"
     quantity_input: str = "input[name=quantity]"
     price_text: str = "Price per unit"
     unit_price: str = ""
     total_price: str = ""
+    currency_text: str = ""
     quote_button: str = ""
     summary: str = ".quote-summary"
-    currency: str = ""
+    quote_id: str = ""
+    quote_total: str = ""
 
 
 class TargetFile(_Strict):

@@ -14,7 +14,18 @@ from probes.parts import Part
 from scenarios.calls import Refused, instant_of
 from scenarios.results import Analysis, Price
 
-__all__ = ["expect_fair", "expect_findings", "expect_moved", "expect_outcome", "expect_refusal"]
+__all__ = [
+    "CENT",
+    "expect_fair",
+    "expect_fair_units",
+    "expect_findings",
+    "expect_moved",
+    "expect_outcome",
+    "expect_refusal",
+    "expect_sum",
+]
+
+CENT = 0.01
 
 
 def expect_moved(probe: Journey, before: Mapping[str, str], after: Mapping[str, str]) -> None:
@@ -66,13 +77,19 @@ def expect_findings(probe: Journey, found: tuple[str, ...], part: Part) -> None:
 
 def expect_fair(probe: Journey, prices: Sequence[Price], again: Price) -> None:
     """Check that more pieces never cost more each, and that the same question has the same answer."""
-    ordered = sorted(prices, key=lambda price: price.quantity)
-    for fewer, more in pairwise(ordered):
-        probe.expect(
-            f"unit price of {more.quantity}",
-            more.unit_price <= fewer.unit_price,
-            expected=f"at most {fewer.unit_price} (that of {fewer.quantity})",
-            found=more.unit_price,
-        )
+    expect_fair_units(probe, [(price.quantity, price.unit_price) for price in prices])
     first = next(price for price in prices if price.quantity == again.quantity)
     probe.expect_equal("same part, same price", again.total_price, first.total_price)
+
+
+def expect_fair_units(probe: Journey, units: Sequence[tuple[int, float]]) -> None:
+    """Check that more pieces never cost more each; `units` are quantities with their unit prices."""
+    for (fewer, dearer), (more, cheaper) in pairwise(sorted(units)):
+        expected = f"at most {dearer} (that of {fewer})"
+        probe.expect(f"unit price of {more}", cheaper <= dearer, expected=expected, found=cheaper)
+
+
+def expect_sum(probe: Journey, name: str, total: float, unit_price: float, quantity: int) -> None:
+    """Check that a total is unit price times quantity; either of them may have been rounded to the cent."""
+    rounding = CENT / 2 * (quantity + 1)
+    probe.expect_close(name, total, unit_price * quantity, abs_tol=rounding + 1e-9)

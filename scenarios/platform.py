@@ -19,6 +19,7 @@ from probes.parts import Part
 from probes.records import FailureKind
 from probes.target_operations import AMOUNTS
 from scenarios.calls import Done, Refused, call, placeholders
+from scenarios.expectations import CENT, expect_sum
 from scenarios.results import Analysis, Order, Price, Quote, Upload
 
 __all__ = ["Platform", "open_platform", "part_attributes"]
@@ -26,7 +27,6 @@ __all__ = ["Platform", "open_platform", "part_attributes"]
 MOST_READ_BACK_BYTES = 4 * 1024 * 1024
 """Larger files are not read back: the answer would have to be held in memory, and would double the traffic."""
 
-CENT = 0.01
 ANY_SUCCESS = range(200, 300)
 
 
@@ -192,9 +192,9 @@ class Platform:
         )
         self._expect_currency(price.currency)
         self._probe.expect("unit price", price.unit_price > 0, expected="above 0", found=price.unit_price)
-        self._expect_sum(f"total of {quantity}", price.total_price, price.unit_price, quantity)
+        expect_sum(self._probe, f"total of {quantity}", price.total_price, price.unit_price, quantity)
         if done.has("subtotal"):
-            self._expect_sum("subtotal", done.number("subtotal"), price.total_price, 1)
+            expect_sum(self._probe, "subtotal", done.number("subtotal"), price.total_price, 1)
         return price
 
     async def quote(self, analysis: Analysis, price: Price, *, keep: bool = False) -> Quote:
@@ -257,11 +257,6 @@ class Platform:
     def _expect_currency(self, found: str) -> None:
         if (wanted := self._probe.target.values.get("currency")) is not None:
             self._probe.expect_equal("currency", found, wanted)
-
-    def _expect_sum(self, name: str, total: float, unit_price: float, quantity: int) -> None:
-        """Unit times quantity; either of them may have been rounded to the cent."""
-        rounding = CENT / 2 * (quantity + 1)
-        self._probe.expect_close(name, total, unit_price * quantity, abs_tol=rounding + 1e-9)
 
     def _order_values(self, analysis: Analysis, quantity: int) -> dict[str, object]:
         x, y, z = analysis.bbox_mm
