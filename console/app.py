@@ -17,9 +17,10 @@ from rich.console import Console
 
 from console.arguments import Arguments, parse_arguments
 from console.demo import run_demo
+from console.desk import Desk
 from console.listing import list_scenarios
 from console.logs import configure_logs
-from console.session import Desk, run_session
+from console.session import run_session
 from console.show import show_runs
 from console.stand_in import run_in_foreground
 from console.stopping import orderly_stop

@@ -14,6 +14,7 @@ from rich.padding import Padding
 from rich.text import Text
 
 from console.choices import Choice, ChosenTarget, choose_scenarios, open_stand_in
+from console.desk import Desk
 from console.figures import count_text, duration_text, printable
 from console.objectives import load_objectives
 from console.progress import Progress
@@ -21,7 +22,6 @@ from console.report import Report, print_report
 from console.rounds import Rounds
 from console.run_loop import RunLoop
 from console.run_store import RunStore
-from console.session import Desk
 from console.verdict import ExitCode
 from console.wiring import load_scenarios, open_environment
 from probes.errors import DependencyError

@@ -6,6 +6,8 @@ thresholds are compared elsewhere, on whole nanoseconds. Called by everything in
 
 from __future__ import annotations
 
+import math
+
 __all__ = ["bytes_text", "count_text", "duration_text", "milliseconds_text", "printable", "rate_text"]
 
 _US = 1_000
@@ -15,6 +17,7 @@ _MINUTE_S = 60
 _KB = 1_000
 _MB = 1_000_000
 _LARGE = 100
+_FLOAT_DUST = 1e-9
 
 
 def duration_text(duration_ns: int) -> str:
@@ -30,24 +33,26 @@ def duration_text(duration_ns: int) -> str:
 
 
 def _three_digits(value: float) -> str:
-    if value < 10:
-        return f"{value:.2f}"
-    return f"{value:.1f}" if value < _LARGE else f"{value:.0f}"
+    """Three digits, never rounded up: 499.99 ms must not read like the limit that it is below."""
+    decimals = 2 if value < 10 else 1 if value < _LARGE else 0
+    scale = 10**decimals
+    return f"{math.floor(value * scale + _FLOAT_DUST) / scale:.{decimals}f}"
 
 
 def milliseconds_text(duration_ns: int) -> str:
     """Milliseconds without their unit, for a column that says it once; exactly zero is a dot."""
     if duration_ns == 0:
         return "·"
-    value = duration_ns / _MS
-    return f"{value:.1f}" if value < _LARGE else f"{value:.0f}"
+    tenths = duration_ns * 10 // _MS
+    return f"{tenths / 10:.1f}" if tenths < 10 * _LARGE else f"{tenths // 10}"
 
 
 def bytes_text(size_bytes: int) -> str:
-    """A size in decimal units: `812 B`, `14.2 kB`, `49.9 MB`."""
+    """A size in decimal units, never rounded up: `812 B`, `14.2 kB`, `49.9 MB` for 49,999,999."""
     if size_bytes < _KB:
         return f"{size_bytes} B"
-    return f"{size_bytes / _KB:.1f} kB" if size_bytes < _MB else f"{size_bytes / _MB:.1f} MB"
+    unit_bytes, unit = (_KB, "kB") if size_bytes < _MB else (_MB, "MB")
+    return f"{size_bytes * 10 // unit_bytes / 10:.1f} {unit}"
 
 
 def rate_text(bytes_per_s: float) -> str:

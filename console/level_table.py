@@ -1,6 +1,6 @@
 """The service levels that the runs bear on, each with what was seen and how sure that makes us.
 
-Prints a percentile only when there are enough events to claim it, else how many it takes. Refuses: a verdict of its own (that
+Prints a percentile only when there are enough runs to claim it, else how many it takes. Refuses: a verdict of its own (that
 is `slo.evidence`). Called by `console.report`.
 """
 
@@ -43,9 +43,8 @@ def draw_levels(judgements: Sequence[LineJudgement], console: Console) -> list[R
 
 
 def _stacked(judgement: LineJudgement) -> list[RenderableType]:
-    head = Text.assemble(f"{judgement.objective.line:>2} {judgement.objective.title}")
-    seen = Text(f"   {seen_text(judgement)}", style="dim")
-    return [head, seen, Text(f"   {verdict_text(judgement)}", style=_style(judgement))]
+    head = Text.assemble(f"{judgement.objective.line:>2} {judgement.objective.title}: ", (seen_text(judgement), "dim"))
+    return [head, Text(f"   {verdict_text(judgement)}", style=_style(judgement))]
 
 
 def _style(judgement: LineJudgement) -> str:
@@ -63,7 +62,7 @@ def seen_text(judgement: LineJudgement) -> str:
 def _time_text(judgement: LineJudgement) -> str:
     if judgement.objective.limit_ns is None:
         return ""
-    if judgement.total >= judgement.needed:
+    if judgement.runs >= judgement.needed:
         time_ns = judgement.percentile_ns
         return f", {judgement.objective.percentile} {'failed' if time_ns is None else duration_text(time_ns)}"
     times = [event.time_ns for event in judgement.events if event.time_ns is not None]
@@ -80,9 +79,8 @@ def verdict_text(judgement: LineJudgement) -> str:
         case Verdict.BREACHED:
             return "breached (95 % sure)"
         case Verdict.AT_RISK:
-            return "at risk: the evidence goes both ways"
+            return "at risk: could be either"
         case Verdict.NOT_ENOUGH_DATA if judgement.bad:
             return "bad so far; too few to say more"
         case Verdict.NOT_ENOUGH_DATA:
-            more = judgement.needed - judgement.total
-            return f"good so far; {count_text(more, 'more good event')} to say met"
+            return f"good so far; met takes {count_text(judgement.needed, 'run')}"

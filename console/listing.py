@@ -8,7 +8,7 @@ from __future__ import annotations
 from rich.padding import Padding
 from rich.text import Text
 
-from console.session import Desk
+from console.desk import Desk
 from console.verdict import ExitCode
 from console.wiring import load_scenarios
 from probes.registry import ScenarioSpec

@@ -12,9 +12,11 @@ from fractions import Fraction
 
 from rich.console import Console, RenderableType
 from rich.table import Table
+from rich.text import Text
 
-from console.figures import duration_text
+from console.figures import count_text, duration_text
 from console.step_rows import step_subject
+from console.step_table import indented, natural_width
 from probes.records import Outcome, Run
 from slo.percentile import clean_events_needed, nearest_rank
 
@@ -67,21 +69,29 @@ def percentile_text(times: StepTimes, name: str) -> str:
 
 
 def draw_repeats(rows: Sequence[StepTimes], console: Console) -> list[RenderableType]:
-    """The table of percentiles; on a narrow terminal the part goes below the step's name."""
-    wide = _table(rows, subject_below=False)
-    fits = console.measure(wide).maximum <= console.width
-    return [wide if fits else _table(rows, subject_below=True)]
+    """A table of percentiles, or stacked lines when the terminal is too narrow for it."""
+    table = _table(rows)
+    if natural_width(table, console) <= console.width:
+        return [table]
+    return [line for row in rows for line in _stacked(row)]
 
 
-def _table(rows: Sequence[StepTimes], *, subject_below: bool) -> Table:
+def _table(rows: Sequence[StepTimes]) -> Table:
     table = Table(box=None, padding=(0, 1), pad_edge=False, header_style="dim")
     table.add_column("step", no_wrap=True)
     for heading in ("runs", "failed", *PERCENTILES):
         table.add_column(heading, justify="right", no_wrap=True)
     for row in rows:
-        name = row.name if subject_below else f"{row.name} {row.subject}".strip()
         figures = [percentile_text(row, percentile) for percentile in PERCENTILES]
-        table.add_row(name, str(len(row.times_ns)), str(row.failed), *figures)
-        if subject_below and row.subject:
-            table.add_row(f"  {row.subject}")
+        table.add_row(_name(row), str(len(row.times_ns)), str(row.failed), *figures)
     return table
+
+
+def _stacked(row: StepTimes) -> list[RenderableType]:
+    figures = ", ".join(f"{percentile} {percentile_text(row, percentile)}" for percentile in PERCENTILES)
+    head = f"{_name(row)}: {count_text(len(row.times_ns), 'run')}, {row.failed or 'none'} failed"
+    return [Text(head), indented(Text(figures, style="dim"), 4)]
+
+
+def _name(row: StepTimes) -> str:
+    return f"{row.name} {row.subject}".strip()

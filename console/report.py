@@ -10,14 +10,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from rich.console import Console
-from rich.padding import Padding
 from rich.text import Text
 
 from console.figures import count_text, duration_text, printable
 from console.level_table import draw_levels
 from console.repeat_table import draw_repeats, step_times
 from console.step_rows import MARKS, step_rows
-from console.step_table import OUTCOME_STYLES, draw_steps
+from console.step_table import OUTCOME_STYLES, draw_steps, indented
 from console.verdict import failure_text, outcome_sentences, sureness_sentences
 from probes.records import Outcome, Run
 from slo.judgement import LineJudgement
@@ -123,7 +122,7 @@ def _print_footnotes(run: Run, console: Console) -> None:
 
 
 def _print_indented(text: Text, console: Console) -> None:
-    console.print(Padding(text, (0, 0, 0, 2)))
+    console.print(indented(text))
 
 
 def print_verdict(report: Report, console: Console) -> None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from datetime import datetime
-from fractions import Fraction
 
 from console.report import Report
 from console.verdict import ExitCode, outcome_sentences, sureness_sentences
@@ -42,7 +41,7 @@ def render_report(report: Report, *, target: Mapping[str, str], exit_code: ExitC
 
 def _level(judgement: LineJudgement) -> dict[str, object]:
     objective = judgement.objective
-    bounds = bad_rate_bounds(judgement.bad, judgement.total)
+    bounds = bad_rate_bounds(judgement.bad, judgement.total, design_effect=judgement.design_effect)
     return {
         "line": objective.line,
         "name": objective.name,
@@ -50,11 +49,12 @@ def _level(judgement: LineJudgement) -> dict[str, object]:
         "version": objective.version,
         "limit_ns": objective.limit_ns,
         "percentile": objective.percentile,
-        "allowed_bad_ratio": str(Fraction(objective.allowed_bad)),
+        "allowed_bad_ratio": str(objective.allowed_bad),
         "events": judgement.total,
         "bad": judgement.bad,
-        "events_needed": judgement.needed,
-        "percentile_ns": judgement.percentile_ns if judgement.total >= judgement.needed else None,
+        "runs": judgement.runs,
+        "runs_needed": judgement.needed,
+        "percentile_ns": judgement.percentile_ns if judgement.runs >= judgement.needed else None,
         "within_limit": judgement.within_limit,
         "verdict": judgement.verdict.value,
         "bad_ratio_low_95": bounds.low,

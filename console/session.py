@@ -7,14 +7,12 @@ could not be written or its arguments make no sense, before a stand-in or a brow
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
 from pathlib import Path
-
-from rich.console import Console
 
 from console.arguments import Arguments
 from console.atomic_file import check_writable, write_atomically
 from console.choices import Choice, ChosenTarget, choose_scenarios, open_target
+from console.desk import Desk
 from console.junit import render_junit
 from console.objectives import load_objectives
 from console.progress import Progress
@@ -23,28 +21,14 @@ from console.report_json import render_report
 from console.rounds import Rounds
 from console.run_loop import RunLoop
 from console.run_store import RunStore
-from console.stopping import Stop
 from console.verdict import ExitCode, exit_code_of
 from console.wiring import load_scenarios, open_environment
-from probes.clock import Clock
 from probes.records import Run
 from probes.registry import Registry
-from probes.settings import Settings
 from slo.judgement import judge_lines
 from slo.objective import Objective
 
-__all__ = ["Desk", "run_session"]
-
-
-@dataclass(frozen=True, slots=True)
-class Desk:
-    """What every command works with."""
-
-    arguments: Arguments
-    settings: Settings
-    console: Console
-    clock: Clock
-    stop: Stop
+__all__ = ["run_session"]
 
 
 async def run_session(desk: Desk) -> ExitCode:

@@ -8,11 +8,11 @@ from __future__ import annotations
 from rich.console import Console
 from rich.text import Text
 
+from console.desk import Desk
 from console.figures import duration_text, printable
 from console.objectives import load_objectives
 from console.report import print_run
 from console.run_store import RunStore
-from console.session import Desk
 from console.step_rows import MARKS
 from console.step_table import OUTCOME_STYLES
 from console.verdict import ExitCode, failure_text

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from rich.console import Console, RenderableType
+from rich.measure import Measurement
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
@@ -16,36 +18,42 @@ from console.figures import duration_text, milliseconds_text
 from console.step_rows import MARKS, PHASES, LineMark, StepRow
 from probes.records import Outcome
 
-__all__ = ["OUTCOME_STYLES", "draw_steps", "line_marks_text"]
+__all__ = ["OUTCOME_STYLES", "draw_steps", "indented", "line_marks_text", "natural_width"]
 
 OUTCOME_STYLES = {Outcome.PASS: "green", Outcome.FAIL: "bold red", Outcome.INCONCLUSIVE: "yellow"}
-_INDENT = "    "
+_UNBOUNDED = 10_000
 
 
 def draw_steps(rows: Sequence[StepRow], console: Console) -> list[RenderableType]:
     """What to print for `rows` on `console`: the widest form that fits."""
-    used = tuple(index for index in range(len(PHASES)) if any(row.phases_ns[index] for row in rows))
-    for columns in (tuple(range(len(PHASES))), used):
-        table = _table(rows, columns)
-        if console.measure(table).maximum <= console.width:
+    every = tuple(range(len(PHASES)))
+    used = tuple(index for index in every if any(row.phases_ns[index] for row in rows))
+    for columns, subject_beside in ((every, True), (used, True), (used, False)):
+        table = _table(rows, columns, subject_beside=subject_beside)
+        if natural_width(table, console) <= console.width:
             return [table, *_notes(rows), *_absent_note(columns)]
     return _stacked(rows)
 
 
-def _table(rows: Sequence[StepRow], columns: Sequence[int]) -> Table:
+def natural_width(table: Table, console: Console) -> int:
+    """How wide `table` would like to be; a console's own measure never says more than it has."""
+    return Measurement.get(console, console.options.update(width=_UNBOUNDED), table).maximum
+
+
+def _table(rows: Sequence[StepRow], columns: Sequence[int], *, subject_beside: bool) -> Table:
     table = Table(box=None, padding=(0, 1), pad_edge=False, header_style="dim", collapse_padding=True)
-    table.add_column("")
-    table.add_column("step", no_wrap=True)
-    table.add_column("total ms", justify="right", no_wrap=True)
-    for column in columns:
-        table.add_column(PHASES[column], justify="right", no_wrap=True)
-    table.add_column("limit", justify="right", no_wrap=True)
+    beside = subject_beside and any(row.subject for row in rows)
+    for heading in ("", "step", *(("part",) if beside else ())):
+        table.add_column(heading, no_wrap=True)
+    for heading in ("total ms", *(PHASES[column] for column in columns), "limit"):
+        table.add_column(heading, justify="right", no_wrap=True)
     table.add_column("levels", no_wrap=True)
     for row in rows:
         cells = [milliseconds_text(row.phases_ns[column]) for column in columns]
         total = Text(milliseconds_text(row.step.duration_ns), style="bold")
-        table.add_row(_mark(row), _name(row), total, *cells, _limit_text(row), line_marks_text(row.lines))
-        if row.subject:
+        part = [Text(row.subject, style="dim")] if beside else []
+        table.add_row(_mark(row), _name(row), *part, total, *cells, _limit_text(row), line_marks_text(row.lines))
+        if row.subject and not beside:
             table.add_row("", Text(f"  {row.subject}", style="dim"))
     return table
 
@@ -71,13 +79,18 @@ def line_marks_text(marks: Sequence[LineMark]) -> Text:
     return text
 
 
-def _notes(rows: Sequence[StepRow]) -> list[Text]:
-    return [Text(f"  {row.step.name}: {note}", style="dim") for row in rows for note in row.notes]
+def indented(text: Text, columns: int = 2) -> Padding:
+    """`text` set in by `columns`, its further lines too."""
+    return Padding(text, (0, 0, 0, columns), expand=False)
 
 
-def _absent_note(columns: Sequence[int]) -> list[Text]:
+def _notes(rows: Sequence[StepRow]) -> list[Padding]:
+    return [indented(Text(f"{row.step.name}: {note}", style="dim")) for row in rows for note in row.notes]
+
+
+def _absent_note(columns: Sequence[int]) -> list[Padding]:
     absent = [PHASES[index] for index in range(len(PHASES)) if index not in columns]
-    return [Text(f"  {', '.join(absent)}: nothing in any step", style="dim")] if absent else []
+    return [indented(Text(f"{', '.join(absent)}: nothing in any step", style="dim"))] if absent else []
 
 
 def _stacked(rows: Sequence[StepRow]) -> list[RenderableType]:
@@ -95,5 +108,5 @@ def _stacked(rows: Sequence[StepRow]) -> list[RenderableType]:
             if value and name != "other"
         ]
         below = [row.subject, f"{', '.join(phases)} ms" if phases else "", *row.notes]
-        lines += [Text(f"{_INDENT}{line}", style="dim") for line in below if line]
+        lines += [indented(Text(line, style="dim"), 4) for line in below if line]
     return lines

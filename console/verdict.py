@@ -53,18 +53,27 @@ def failure_text(run: Run) -> str:
 
 def outcome_sentences(runs: Sequence[Run]) -> tuple[str, ...]:
     """One sentence for each outcome that occurred, failures first."""
-    counts = {outcome: sum(run.outcome is outcome for run in runs) for outcome in Outcome}
-    total = len(runs)
-    of_all = f" of {total}" if total > 1 else ""
+    failed, unclear, passed = (
+        _share([run for run in runs if run.outcome is outcome], runs)
+        for outcome in (Outcome.FAIL, Outcome.INCONCLUSIVE, Outcome.PASS)
+    )
     sentences = []
-    if counts[Outcome.FAIL]:
-        sentences.append(f"FAILED: {count_text(counts[Outcome.FAIL], 'run')}{of_all} found the platform at fault.")
-    if counts[Outcome.INCONCLUSIVE]:
-        found = count_text(counts[Outcome.INCONCLUSIVE], "run")
-        sentences.append(f"INCONCLUSIVE: {found}{of_all} could not measure; the platform is not charged.")
-    if counts[Outcome.PASS]:
-        sentences.append(f"PASSED: {count_text(counts[Outcome.PASS], 'run')}{of_all}, every check as expected.")
+    if failed:
+        sentences.append(f"FAILED: {failed} found the platform at fault.")
+    if unclear:
+        sentences.append(f"INCONCLUSIVE: {unclear} could not measure; the platform is not charged.")
+    if passed:
+        sentences.append(f"PASSED: {passed}, every check as expected.")
     return tuple(sentences) or ("Nothing ran.",)
+
+
+def _share(some: Sequence[Run], runs: Sequence[Run]) -> str:
+    """`1 run`, `all 59 runs`, `2 of 59 runs`, or nothing."""
+    if not some:
+        return ""
+    if len(some) < len(runs):
+        return f"{len(some)} of {len(runs)} runs"
+    return f"all {len(runs)} runs" if len(runs) > 1 else "1 run"
 
 
 def sureness_sentences(judgements: Sequence[LineJudgement], runs: Sequence[Run]) -> tuple[str, ...]:
@@ -72,14 +81,12 @@ def sureness_sentences(judgements: Sequence[LineJudgement], runs: Sequence[Run])
     conclusive = sum(run.outcome is not Outcome.INCONCLUSIVE for run in runs)
     if not judgements:
         return ("No service level bears on what ran.",) if conclusive else ()
-    counted = count_text(conclusive, "run")
-    says = "says" if conclusive == 1 else "say"
-    sentences = [f"{counted.capitalize()} {says}: {_goodness(judgements)}."]
-    sentences += [
-        f"{name}: {', '.join(_titles(judgements, verdict))}."
-        for verdict, name in _SURE.items()
-        if _titles(judgements, verdict)
-    ]
+    told = "1 run says" if conclusive == 1 else f"{conclusive} runs say"
+    sentences = [f"{told}: {_goodness(judgements)}."]
+    sure = {name: _titles(judgements, verdict) for verdict, name in _SURE.items()}
+    sentences += [f"{name}: {', '.join(titles)}." for name, titles in sure.items() if titles]
+    if any(sure.values()) and conclusive > 1:
+        sentences.append("That takes the runs as independent; runs close together share an outage.")
     open_lines = [judgement for judgement in judgements if judgement.verdict is Verdict.NOT_ENOUGH_DATA]
     if open_lines:
         sentences.append(_needs(open_lines))
@@ -89,16 +96,16 @@ def sureness_sentences(judgements: Sequence[LineJudgement], runs: Sequence[Run])
 def _goodness(judgements: Sequence[LineJudgement]) -> str:
     bad = [judgement for judgement in judgements if judgement.bad]
     if not bad:
-        return f"good on all {len(judgements)} lines they bear on" if len(judgements) > 1 else "good on its one line"
-    lines = ", ".join(f"{judgement.objective.line} ({judgement.objective.title})" for judgement in bad)
-    return f"bad on {count_text(len(bad), 'line')} of {len(judgements)}: {lines}"
+        return f"good on every service level met on the way ({count_text(len(judgements), 'line')})"
+    lines = ", ".join(f"{judgement.objective.title} (line {judgement.objective.line})" for judgement in bad)
+    return f"bad on {len(bad)} of {count_text(len(judgements), 'line')}: {lines}"
 
 
 def _needs(open_lines: Sequence[LineJudgement]) -> str:
-    """`Too few to call met: p95 needs 59 good events, p99 299.`, each kind of line once."""
+    """How many good runs each kind of open line takes, each once."""
     needed = {judgement.objective.percentile: judgement.needed for judgement in open_lines}
-    parts = [f"{name} {count}" for name, count in sorted(needed.items(), key=lambda item: item[1])]
-    return f"Too few to call a line met at 95 %; good events needed: {', '.join(parts)}."
+    parts = [f"{count} for {name}" for name, count in sorted(needed.items(), key=lambda item: item[1])]
+    return f"Too few runs to call a line met with 95 % confidence; good runs it takes: {', '.join(parts)}."
 
 
 def _titles(judgements: Sequence[LineJudgement], verdict: Verdict) -> list[str]:

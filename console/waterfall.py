@@ -26,6 +26,7 @@ _LETTERS = {
 }
 LEGEND = ", ".join(f"{letter} {name}" for name, letter in _LETTERS.items())
 _STEP = "━"
+_SHOWN_REQUESTS = 12
 _MOST_LABEL = 34
 _LEAST_BAR = 16
 _TIME_WIDTH = 9
@@ -73,10 +74,15 @@ def _lines_of(step: Step, scale: _Scale, label_width: int) -> Iterator[Waterfall
     bar = scale.bar([(step.started_ns, step.started_ns + step.duration_ns, _STEP)])
     label = " ".join(filter(None, (MARKS[step.outcome], step.name, step_subject(step))))
     yield _line(label, bar, step.duration_ns, step, label_width, is_step=True)
-    for exchange in step.exchanges:
+    for exchange in step.exchanges[:_SHOWN_REQUESTS]:
         label = f"  {exchange.status or '---'} {exchange.method} {_path_of(exchange.url)}"
         bar = scale.bar(list(_spans(exchange)))
         yield _line(label, bar, exchange.phases.total_ns, step, label_width, is_step=False)
+    hidden = step.exchanges[_SHOWN_REQUESTS:]
+    if hidden:
+        bar = scale.bar([span for exchange in hidden for span in _spans(exchange)])
+        total_ns = sum(exchange.phases.total_ns for exchange in hidden)
+        yield _line(f"  and {len(hidden)} more", bar, total_ns, step, label_width, is_step=False)
 
 
 def _line(label: str, bar: str, time_ns: int, step: Step, label_width: int, *, is_step: bool) -> WaterfallLine:

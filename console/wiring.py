@@ -48,7 +48,7 @@ async def open_environment(
 
     Raises OperatorError or DependencyError when the evidence folder cannot be written or there is no browser.
     """
-    store = _evidence_store(arguments, settings)
+    store = _evidence_store(arguments, settings, clock)
     async with AsyncExitStack() as opened:
         fitness = await opened.enter_async_context(FitnessSampler())
         engine = await opened.enter_async_context(HttpEngine(max_in_flight=settings.max_in_flight))
@@ -74,11 +74,9 @@ async def open_environment(
         )
 
 
-def _evidence_store(arguments: Arguments, settings: Settings) -> EvidenceStore | None:
-    """The store, checked before anything runs; None when nothing is to be kept."""
+def _evidence_store(arguments: Arguments, settings: Settings, clock: Clock) -> EvidenceStore:
+    """The store, checked before anything runs."""
     mode = EvidenceMode(arguments.evidence_mode or settings.evidence_mode)
-    if mode is EvidenceMode.NEVER:
-        return None
-    store = EvidenceStore(arguments.evidence_dir or settings.evidence_dir, mode=mode)
+    store = EvidenceStore(arguments.evidence_dir or settings.evidence_dir, mode=mode, clock=clock)
     store.check_writable()
     return store
