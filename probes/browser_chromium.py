@@ -1,0 +1,236 @@
+"""One running Chromium: launched with flags that each have a reason, handing out cold contexts, ended for certain.
+
+Refuses to know pages and journeys. A Chromium that fails is a DependencyError, whatever it was doing. Called by
+`probes.browser`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from playwright.async_api import Browser, BrowserContext, Playwright, async_playwright
+from playwright.async_api import Error as PlaywrightError
+
+from probes.browser_find import BrowserChoice
+from probes.browser_process import ProcessGroup
+from probes.errors import DependencyError
+
+__all__ = ["Chromium", "Viewport", "launch_chromium"]
+
+LAUNCH_TIMEOUT_S = 30.0
+CLOSE_TIMEOUT_S = 5.0
+KILL_TIMEOUT_S = 5.0
+# What Playwright itself passes is not repeated: no first run, no sync, no component updates, no background throttling.
+FLAGS = (
+    # No GPU in a container; looking for one costs start time and a process that may crash.
+    "--disable-gpu",
+    # The same transport in every run: a second run would otherwise learn of HTTP/3 and measure something else.
+    "--disable-quic",
+    # Nothing of the browser's own on the network or on the processor while a page is timed.
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-domain-reliability",
+    "--disable-sync",
+    "--disable-default-apps",
+    "--no-first-run",
+    "--no-pings",
+    # Notices of certificates and crashes of ours are no business of the browser's maker.
+    "--disable-client-side-phishing-detection",
+    "--metrics-recording-only",
+)
+SANDBOX_SIGNS = ("No usable sandbox", "sandbox_linux", "setuid sandbox", "Failed to move to new namespace")
+
+
+@dataclass(frozen=True, slots=True)
+class Viewport:
+    """The size of the page, in CSS pixels."""
+
+    width: int = 1280
+    height: int = 800
+
+
+class Chromium:
+    """A browser with a driver of its own. `opened` counts contexts since launch, `live` those not yet closed."""
+
+    def __init__(self, driver: Playwright, browser: Browser, group: ProcessGroup, user_agent: str) -> None:
+        self._driver = driver
+        self._browser = browser
+        self.group = group
+        self.user_agent = user_agent
+        self.version = browser.version
+        self.opened = 0
+        self.live = 0
+        self.is_retired = False
+        self._first_memory_bytes = 0
+
+    @property
+    def is_alive(self) -> bool:
+        """True while it can be asked for a context."""
+        return self._browser.is_connected() and self.group.is_alive()
+
+    @property
+    def contexts(self) -> int:
+        """How many contexts the browser itself holds."""
+        return len(self._browser.contexts)
+
+    async def open_context(self, *, viewport: Viewport, user_agent: str) -> BrowserContext:
+        """A context with nothing in it: no cache, no cookies, no workers of an earlier run.
+
+        Raises DependencyError when Chromium does not give one.
+        """
+        opening = asyncio.ensure_future(
+            self._browser.new_context(
+                viewport={"width": viewport.width, "height": viewport.height},
+                user_agent=user_agent,
+                accept_downloads=False,
+                locale="en-US",
+                timezone_id="UTC",
+            )
+        )
+        try:
+            context = await asyncio.wait_for(asyncio.shield(opening), LAUNCH_TIMEOUT_S)
+        except (PlaywrightError, TimeoutError) as error:
+            self.retire()
+            raise DependencyError(f"Chromium gave no fresh context ({first_line(error)})", remedy=TRY_AGAIN) from error
+        except asyncio.CancelledError:
+            # It may still come, and nobody would close it: this browser takes no more runs.
+            self.retire()
+            opening.add_done_callback(forget)
+            raise
+        self.opened += 1
+        self.live += 1
+        return context
+
+    def is_worn(self, *, max_contexts: int, max_growth_bytes: int) -> bool:
+        """True when it has had its share of runs, or holds that much more than after its first."""
+        memory_bytes = self.group.memory_bytes()
+        self._first_memory_bytes = self._first_memory_bytes or memory_bytes
+        return self.opened >= max_contexts or memory_bytes - self._first_memory_bytes > max_growth_bytes
+
+    def retire(self) -> None:
+        """Hand out no more contexts; whoever closes the last one ends the browser."""
+        self.is_retired = True
+
+    async def close_context(self, context: BrowserContext, deadline_s: float = CLOSE_TIMEOUT_S) -> None:
+        """The context is gone when this returns, if need be with the whole browser, and also when it is cancelled."""
+        is_closed = False
+        try:
+            async with asyncio.timeout(deadline_s):
+                await context.close()
+            is_closed = True
+        except (PlaywrightError, TimeoutError):
+            is_closed = not self.is_alive
+        finally:
+            self.live -= 1
+            if not is_closed:
+                self.retire()
+                self.group.kill()
+
+    async def close(self) -> None:
+        """Politely, then by force; no process of it is left when this returns, and also when it is cancelled."""
+        self.retire()
+        try:
+            async with asyncio.timeout(CLOSE_TIMEOUT_S):
+                await self._browser.close()
+        except (PlaywrightError, TimeoutError):
+            self.group.kill()
+        except BaseException:
+            self.group.kill()
+            raise
+        finally:
+            await self._stop_driver()
+        if not await self.group.wait_gone(KILL_TIMEOUT_S):
+            self.group.kill()
+            await self.group.wait_gone(KILL_TIMEOUT_S)
+
+    async def _stop_driver(self) -> None:
+        try:
+            async with asyncio.timeout(CLOSE_TIMEOUT_S):
+                await self._driver.stop()
+        except (PlaywrightError, TimeoutError, OSError):
+            # The driver ends by itself when its input closes, at the latest with this process.
+            self.group.kill()
+
+
+TRY_AGAIN = "The next run starts a new browser; if it happens again, look at this host's memory and /dev/shm"
+
+
+async def launch_chromium(choice: BrowserChoice, *, trusted_spki: tuple[str, ...], sandbox: bool | None) -> Chromium:
+    """Start the chosen browser. `sandbox` None: on, unless this is root, for whom Chromium's own does not work.
+
+    Source of that limit: https://crbug.com/638180. Raises DependencyError when it does not start.
+    """
+    has_sandbox = os.geteuid() != 0 if sandbox is None else sandbox
+    try:
+        driver = await asyncio.wait_for(async_playwright().start(), LAUNCH_TIMEOUT_S)
+    except (PlaywrightError, TimeoutError, OSError) as error:
+        raise DependencyError(
+            f"Playwright's driver does not start ({first_line(error)})", remedy="Type `make setup`"
+        ) from error
+    try:
+        return await _launch(driver, choice, trusted_spki, has_sandbox=has_sandbox)
+    except PlaywrightError as error:
+        await driver.stop()
+        raise launch_error(choice, str(error)) from error
+    except BaseException:
+        # Ends the browser, too, if there is one by now: it lives no longer than its driver.
+        await driver.stop()
+        raise
+
+
+async def _launch(
+    driver: Playwright, choice: BrowserChoice, trusted_spki: tuple[str, ...], *, has_sandbox: bool
+) -> Chromium:
+    flags = list(FLAGS)
+    if trusted_spki:
+        # Errors of certificates with these very keys are ignored, expiry included; `probes.browser_session` looks at the dates.
+        flags.append(f"--ignore-certificate-errors-spki-list={','.join(trusted_spki)}")
+    browser = await driver.chromium.launch(
+        executable_path=choice.path,
+        args=flags,
+        headless=True,
+        chromium_sandbox=has_sandbox,
+        # A signal is ours to handle: a browser that ends before us takes evidence and clean-up with it.
+        handle_sigint=False,
+        handle_sigterm=False,
+        handle_sighup=False,
+        timeout=LAUNCH_TIMEOUT_S * 1000,
+    )
+    session = await browser.new_browser_cdp_session()
+    processes: Mapping[str, list[dict[str, object]]] = await session.send("SystemInfo.getProcessInfo")
+    version = await session.send("Browser.getVersion")
+    await session.detach()
+    pid = next(entry["id"] for entry in processes["processInfo"] if entry["type"] == "browser")
+    return Chromium(driver, browser, ProcessGroup(int(str(pid))), str(version["userAgent"]))
+
+
+def launch_error(choice: BrowserChoice, text: str) -> DependencyError:
+    """Why a browser did not start, with what to type."""
+    if any(sign in text for sign in SANDBOX_SIGNS):
+        return DependencyError(
+            f"{choice.path} did not start: its sandbox does not work here",
+            remedy="Allow unprivileged user namespaces (in a container: --cap-add=SYS_ADMIN or a seccomp profile that "
+            "allows clone), or switch the browser's sandbox off in the settings",
+        )
+    missing = [line.strip() for line in text.splitlines() if "error while loading shared libraries" in line]
+    if missing:
+        return DependencyError(
+            f"{choice.path} did not start: {missing[0]}",
+            remedy="Type `python -m playwright install-deps chromium` as root, or install the distribution's chromium",
+        )
+    return DependencyError(f"{choice.path} did not start ({first_line(text)})", remedy=TRY_AGAIN)
+
+
+def first_line(error: BaseException | str) -> str:
+    """The first line of a message, which in Playwright's is the one for people."""
+    text = str(error).strip()
+    return text.splitlines()[0] if text else type(error).__name__
+
+
+def forget(opening: asyncio.Future[BrowserContext]) -> None:
+    """Take note of a result that nobody waits for any more."""
+    if not opening.cancelled():
+        opening.exception()

@@ -1,0 +1,239 @@
+"""One cold load: navigate, wait for the mark of the right frame, or say why it cannot come any more.
+
+Refuses to count a frame's `onload` as anything: it fires for refused frames and error pages, too. Never waits beyond its
+deadline: a late page is looked at shortly before, so that the failure can say what was missing and still be in time. Called
+by `probes.browser_session`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import time
+from dataclasses import dataclass, field, replace
+from urllib.parse import urlsplit
+
+from playwright.async_api import Error as PlaywrightError
+from playwright.async_api import Page, Response
+
+from probes.browser_diagnosis import diagnose, with_errors
+from probes.browser_failure import (
+    LOOK_AT_MEMORY,
+    PageFailed,
+    failure_of_net_error,
+    net_error,
+    raise_if_ours,
+    status_failure,
+)
+from probes.browser_log import BrowserLog
+from probes.browser_look import MS, Look, look_at, page_load
+from probes.browser_marks import Marks, ReadyMark
+from probes.browser_script import ReadyCheck, arm_script
+from probes.errors import DependencyError, OperatorError
+from probes.records import Failure, FailureKind, PageLoad
+
+__all__ = ["ColdLoad"]
+
+# A page that tries its frame again gets this long after a document of a frame failed.
+GRACE_S = 1.0
+LOOK_S = 1.0
+# This long before its deadline a late page is looked at for the first time, and then again and again.
+LATE_S = 1.0
+LOOK_AGAIN_S = 0.25
+RESOLVE_TIMEOUT_S = 5.0
+# Two processes read one clock of this host; more than this apart, it was set in between.
+CLOCK_TOLERANCE_NS = 50 * MS
+NOTHING_SEEN = Look({}, "unknown", None)
+RESOLVER_FAILED = (socket.EAI_AGAIN, socket.EAI_MEMORY, socket.EAI_SYSTEM, socket.EAI_FAIL)
+
+
+@dataclass(slots=True)
+class ColdLoad:
+    """One load of one page; `run` once, `measured` as often as wanted."""
+
+    page: Page
+    log: BrowserLog
+    marks: Marks
+    url: str
+    check: ReadyCheck
+    deadline_s: float
+    mark: ReadyMark | None = None
+    last_look: Look = NOTHING_SEEN
+    drive_ns: int = 0
+    _until_s: float = field(default=0.0, init=False)
+
+    async def run(self) -> PageLoad:
+        """Load, wait until ready, and return what was measured until then.
+
+        Raises PageFailed, DependencyError (Chromium or this host failed) or OperatorError (the check is wrong).
+        """
+        began_ns = time.monotonic_ns()
+        self._until_s = time.monotonic() + self.deadline_s
+        self.marks.begin_load()
+        try:
+            await self.page.add_init_script(arm_script(self.check))
+            response = await self._navigate()
+            self._judge_status(response)
+            self.mark = await self._wait_ready()
+            heard_ns = time.monotonic_ns()
+            self.last_look = await look_at(self.page, self.check.frame_selector, LOOK_S)
+        except PageFailed as failed:
+            failed.page = replace(self.measured(), drive_ns=0)
+            raise
+        except PlaywrightError as error:
+            raise PageFailed(await self._translate(error), self.measured()) from error
+        return self._driven(began_ns, heard_ns)
+
+    def measured(self) -> PageLoad:
+        """What the documents said at the last look, and what the log has by now."""
+        loaded = page_load(
+            self.log.mask(self.url),
+            self.last_look,
+            self.page.main_frame,
+            origin_ms=self.marks.origins.get(self.page),
+            ready_ms=self.mark.at_ms if self.mark else None,
+        )
+        return replace(
+            loaded,
+            drive_ns=self.drive_ns,
+            requests=self.log.total_requests,
+            failed_requests=self.log.shown_failed(),
+            uncaught_errors=self.log.shown_errors(),
+        )
+
+    def _driven(self, began_ns: int, heard_ns: int) -> PageLoad:
+        """What the load took on our clock beyond the page's own time. Raises DependencyError when the clocks disagree."""
+        ready_ns = self.measured().ready_ns
+        if ready_ns is None:
+            raise DependencyError("the page never said when it began, so its times cannot be told", where=self.url)
+        if ready_ns > heard_ns - began_ns + CLOCK_TOLERANCE_NS:
+            raise DependencyError(
+                "the clock of this host was set while a page was timed",
+                remedy="Let NTP slew the clock instead of stepping it",
+            )
+        self.drive_ns = max(0, time.monotonic_ns() - began_ns - ready_ns)
+        return self.measured()
+
+    async def _navigate(self) -> Response | None:
+        try:
+            async with asyncio.timeout_at(self._loop_time(self._until_s)):
+                # Committed is enough: from here on the documents report for themselves.
+                return await self.page.goto(self.url, wait_until="commit", timeout=0)
+        except TimeoutError:
+            message = f"{self.log.mask(self.url)} sent no page within {self.deadline_s:.1f} s"
+            raise PageFailed(Failure(FailureKind.TIMEOUT, with_errors(message, self.log), "timeout")) from None
+
+    async def _translate(self, error: PlaywrightError) -> Failure:
+        """What an error of Playwright's says about the target. Raises DependencyError when it says something about us."""
+        raise_if_ours(error, self.log.crashed)
+        name = net_error(error.message)
+        if name == "ERR_NAME_NOT_RESOLVED" and await is_resolver_down(self.url):
+            raise DependencyError(
+                "this host's name resolver does not answer", where=self.url, remedy="Look at /etc/resolv.conf"
+            ) from error
+        what = self.log.mask(self.url)
+        if not name:
+            return Failure(FailureKind.BROWSER, f"{what} could not be loaded: {self.log.mask(error.message)}", "page")
+        return failure_of_net_error(name, what)
+
+    def _judge_status(self, response: Response | None) -> None:
+        if response is not None and response.status >= 400:
+            retry_after = response.headers.get("retry-after", "")
+            what = self.log.mask(self.url)
+            raise PageFailed(status_failure(what, response.status, retry_after=retry_after))
+
+    async def _wait_ready(self) -> ReadyMark:
+        look_at_s = self._until_s - min(LATE_S, self.deadline_s / 4)
+        while (now_s := time.monotonic()) < self._until_s:
+            if (mark := await self._selected_mark()) is not None:
+                return mark
+            await self._give_up_if_doomed()
+            if now_s >= look_at_s:
+                self.last_look = await self._look()
+                look_at_s = time.monotonic() + LOOK_AGAIN_S
+            await self._wait_news(min(self._until_s, look_at_s))
+        mark = await self._selected_mark(grace_s=LOOK_AGAIN_S / 2)
+        if mark is not None and self._is_in_time(mark):
+            return mark
+        raise PageFailed(self._diagnose())
+
+    async def _wait_news(self, until_s: float) -> None:
+        """Returns when something was reported, or when it is time."""
+        pauses_s = [until_s - time.monotonic(), *self.log.document_failed_pauses_s(GRACE_S)]
+        try:
+            async with asyncio.timeout(max(0.001, min(pauses_s))):
+                await self.marks.news.wait()
+        except TimeoutError:
+            return
+        self.marks.news.clear()
+
+    async def _selected_mark(self, grace_s: float = 0.0) -> ReadyMark | None:
+        """The first mark that came from the frame that the check selects."""
+        raise_if_dead(self.page, self.log)
+        if self.marks.invalid:
+            raise OperatorError(
+                f"a control of the ready check is no CSS selector ({self.marks.invalid})",
+                where=f"controls {list(self.check.controls)}",
+                remedy="Write plain CSS selectors; texts belong into `answer`",
+            )
+        if not self.marks.ready:
+            return None
+        selected = self.page.main_frame
+        if self.check.frame_selector:
+            try:
+                async with asyncio.timeout_at(self._loop_time(self._until_s + grace_s)):
+                    element = await self.page.query_selector(self.check.frame_selector)
+                    found = await element.content_frame() if element is not None else None
+            except TimeoutError:
+                return None
+            if found is None:
+                return None
+            selected = found
+        return next((mark for mark in self.marks.ready if mark.frame == selected), None)
+
+    async def _give_up_if_doomed(self) -> None:
+        """Fails when the selected frame's document failed and the page has had its time to try again."""
+        if not self.check.frame_selector or not self.log.has_failed_document(GRACE_S):
+            return
+        self.last_look = await self._look()
+        if self.last_look.selected in self.log.documents:
+            raise PageFailed(self._diagnose())
+        self.log.forgive_documents()
+
+    async def _look(self) -> Look:
+        left_s = self._until_s - time.monotonic()
+        return await look_at(self.page, self.check.frame_selector, max(0.001, min(LOOK_S, left_s)))
+
+    def _is_in_time(self, mark: ReadyMark) -> bool:
+        origin_ms = self.marks.origins.get(self.page)
+        return origin_ms is not None and mark.at_ms - origin_ms <= self.deadline_s * 1000
+
+    def _diagnose(self) -> Failure:
+        raise_if_dead(self.page, self.log)
+        waited_s = self.deadline_s - max(0.0, self._until_s - time.monotonic())
+        return diagnose(self.check, self.last_look, self.log, self.page.main_frame, waited_s=waited_s)
+
+    def _loop_time(self, at_s: float) -> float:
+        return asyncio.get_running_loop().time() + max(0.001, at_s - time.monotonic())
+
+
+def raise_if_dead(page: Page, log: BrowserLog) -> None:
+    """A crash is ours: Chromium is a part of this probe, and no page may bring it down."""
+    browser = page.context.browser
+    if log.crashed:
+        raise DependencyError(f"Chromium failed: {log.crashed}", remedy=LOOK_AT_MEMORY)
+    if page.is_closed() or browser is None or not browser.is_connected():
+        raise DependencyError("Chromium ended in the middle of a run", remedy=LOOK_AT_MEMORY)
+
+
+async def is_resolver_down(url: str) -> bool:
+    """True when this host's resolver fails, as opposed to answering that there is no such name."""
+    loop = asyncio.get_running_loop()
+    try:
+        async with asyncio.timeout(RESOLVE_TIMEOUT_S):
+            await loop.getaddrinfo(urlsplit(url).hostname or "", None)
+    except TimeoutError:
+        return True
+    except socket.gaierror as error:
+        return error.errno in RESOLVER_FAILED
+    return False
