@@ -41,6 +41,7 @@ from probes.http_phases import Phase, PhaseLedger
 from probes.http_redirect import Hop, next_hop
 from probes.http_resolver import Resolver
 from probes.http_stamps import StampKeeper
+from probes.http_watch import Watch
 from probes.records import Exchange, Failure, FailureKind
 from probes.tls import TlsContexts, TlsSettings
 
@@ -115,8 +116,17 @@ class HttpEngine:
         self.connector = Connector(resolver or Resolver(), self.contexts)
         self.excess_ns = 0
         self._keeper: StampKeeper | None = None
+        self._watch: Watch | None = None
+
+    @property
+    def watch(self) -> Watch:
+        """The sockets of this engine; raises BugError before the engine is entered."""
+        if self._watch is None:
+            raise BugError("the engine is not open: use `async with HttpEngine() as engine`", where="HttpEngine")
+        return self._watch
 
     async def __aenter__(self) -> Self:
+        self._watch = Watch()
         self._keeper = StampKeeper()
         return self
 
@@ -126,6 +136,9 @@ class HttpEngine:
         if self._keeper is not None:
             self._keeper.close()
             self._keeper = None
+        if self._watch is not None:
+            self._watch.close()
+            self._watch = None
         self.connector.close()
 
     def client(
@@ -249,6 +262,7 @@ class HttpClient:
         on_sent: Callable[[int, int], None] | None,
     ) -> tuple[Exchange, AnswerReader | None]:
         """One exchange: takes a place, opens the body and a connection, sends and receives, writes the record."""
+        self._engine.watch.look()
         attempt = _Attempt(PhaseLedger(time.monotonic_ns()))
         failure: Failure | None = None
         placed = False
@@ -285,8 +299,8 @@ class HttpClient:
         while True:
             connection = self._kept_connection(hop.url)
             if connection is None:
-                opened = self._engine.connector.open(hop.url, self._tls, deadline, attempt.ledger)
-                connection = await opened
+                watch = self._engine.watch
+                connection = await self._engine.connector.open(watch, hop.url, self._tls, deadline, attempt.ledger)
             attempt.connection = connection
             attempt.reader = AnswerReader(hop.method, max_body_bytes)
             attempt.exchange = ExchangeOnLine(
@@ -320,6 +334,7 @@ class HttpClient:
         exchange, reader = attempt.exchange, attempt.reader
         fit = whole and exchange is not None and exchange.is_whole and reader is not None and reader.keep_alive
         if fit and self._reuse and not self._closed:
+            connection.line.rest()
             self._kept.setdefault(url.origin, []).append(connection)
         else:
             connection.close()

@@ -17,6 +17,7 @@ from probes.http_message import Url
 from probes.http_phases import Phase, PhaseLedger
 from probes.http_resolver import Address, Resolver, literal_address
 from probes.http_secure import Secure
+from probes.http_watch import Watch
 from probes.records import Failure, FailureKind
 from probes.tls import TlsContexts, TlsSettings
 
@@ -49,14 +50,16 @@ class Connector:
         """Lets the resolver's threads end."""
         self._resolver.close()
 
-    async def open(self, url: Url, tls: TlsSettings, deadline: Deadline, ledger: PhaseLedger) -> Connection:
+    async def open(
+        self, watch: Watch, url: Url, tls: TlsSettings, deadline: Deadline, ledger: PhaseLedger
+    ) -> Connection:
         """A fresh connection, its time booked.
 
         Raises ExchangeFailed or DeadlinePassed for the target, OperatorError or DependencyError for bad TLS settings.
         """
         context = self._contexts.get(tls) if url.scheme == "https" else None
         addresses = await self._addresses(url, deadline, ledger)
-        line = await _connect_any(addresses, url, deadline, ledger)
+        line = await _connect_any(watch, addresses, url, deadline, ledger)
         if context is None:
             return Connection(line)
         try:
@@ -88,13 +91,15 @@ class Connector:
         return found.addresses
 
 
-async def _connect_any(addresses: tuple[Address, ...], url: Url, deadline: Deadline, ledger: PhaseLedger) -> Line:
+async def _connect_any(
+    watch: Watch, addresses: tuple[Address, ...], url: Url, deadline: Deadline, ledger: PhaseLedger
+) -> Line:
     failures: list[Failure] = []
     for index, address in enumerate(addresses):
         left = len(addresses) - index
         share = deadline.part(1 / left) if left > 1 else deadline
         try:
-            return await open_line(address, share, ledger)
+            return await open_line(watch, address, share, ledger)
         except OSError as error:
             failures.append(connect_failure(error, url.host, address.host, url.port))
         except DeadlinePassed:

@@ -20,7 +20,7 @@ from probes.http_answer import AnswerReader
 from probes.http_body import BodyUnreadableError, FileRange, Segment
 from probes.http_deadline import Deadline
 from probes.http_failures import ExchangeFailed, lost_failure
-from probes.http_line import Line
+from probes.http_line import Arrival, Line
 from probes.http_phases import FlowMeter, Phase, PhaseLedger
 from probes.http_secure import Secure
 from probes.records import Failure, FailureKind, UploadFlow
@@ -38,10 +38,9 @@ class ExchangeOnLine:
     """Runs once. Afterwards `reader` holds the answer, `sent_bytes` and `flow` what was sent."""
 
     __slots__ = (
-        "_accepted_ns", "_answering", "_body_bytes", "_cipher", "_cipher_plain_bytes",
-        "_deadline", "_done", "_finished", "_head_left", "_last_arrival_ns",
-        "_ledger", "_line", "_on_sent", "_secure", "_segments", "_send_ended_ns", "_send_error", "_sending", "meter",
-        "reader", "sent_bytes",
+        "_accepted_ns", "_answering", "_body_bytes", "_cipher", "_cipher_plain_bytes", "_deadline", "_done",
+        "_finished", "_head_left", "_last_arrival_ns", "_ledger", "_line", "_on_sent", "_repeated_before", "_secure",
+        "_segments", "_send_ended_ns", "_send_error", "_sending", "meter", "reader", "sent_bytes",
     )  # fmt: skip
 
     def __init__(
@@ -71,6 +70,7 @@ class ExchangeOnLine:
         self._send_error: OSError | None = None
         self._accepted_ns = 0
         self._send_ended_ns: int | None = None
+        self._repeated_before = 0
         self._last_arrival_ns = 0
         self.sent_bytes = 0
         self.meter: FlowMeter | None = None
@@ -212,8 +212,9 @@ class ExchangeOnLine:
         now_ns = time.monotonic_ns()
         self._accepted_ns = now_ns
         self.sent_bytes += taken
-        if self.meter is None:
+        if not self._line.can_stamp:
             self._ledger.doubt(now_ns - before_ns)
+        if self.meter is None:
             return
         of_head = min(self._head_left, taken)
         self._head_left -= of_head
@@ -228,11 +229,10 @@ class ExchangeOnLine:
             return
         self._sending = False
         self._line.watch_writable(on=False)
-        if self._line.can_stamp_departures:
-            departed_ns = self._line.departed_ns()
-            if departed_ns is not None:
-                self._end_send(departed_ns)
-        elif self._accepted_ns:
+        departed_ns = self._line.departed_ns()
+        if departed_ns is not None:
+            self._end_send(departed_ns)
+        elif not self._line.can_stamp and self._accepted_ns:
             self._end_send(self._accepted_ns)
 
     def _stop_sending(self) -> None:
@@ -248,33 +248,38 @@ class ExchangeOnLine:
     def _end_send(self, at_ns: int) -> None:
         if self._send_ended_ns is None or at_ns > self._send_ended_ns:
             self._send_ended_ns = at_ns
+            if self.meter is not None:
+                self._repeated_before = self._line.repeated_segments()
         if not self._answering:
             self._ledger.phase = Phase.WAIT
 
     # Receiving.
 
-    def on_bytes(self, data: bytes, arrived_ns: int, *, stamped: bool) -> None:
+    def on_bytes(self, arrival: Arrival) -> None:
         """Bytes of the answer, or TLS records that may hold some."""
-        self._ledger.stamped = self._ledger.stamped and stamped
-        ended = False
+        if self._done.done():
+            return
+        self._ledger.stamped = self._ledger.stamped and arrival.stamped
+        data, ended = arrival.data, False
         if self._secure is not None:
             try:
                 data, ended = self._secure.decrypt(data)
             except ssl.SSLError as error:
-                self._ledger.charge(self._ledger.phase, arrived_ns)
+                self._ledger.charge(self._ledger.phase, arrival.at_ns)
                 self._fail(ExchangeFailed(tls_failure(error, self._line.address.host, self._line.address.host)))
                 return
             self._answer_key_update(self._secure)
         if data:
-            self._take_answer(data, arrived_ns)
+            self._take_answer(data, arrival)
         if ended and not self._done.done():
             self.on_lost(None)
 
-    def _take_answer(self, data: bytes, arrived_ns: int) -> None:
+    def _take_answer(self, data: bytes, arrival: Arrival) -> None:
         reader = self.reader
         if not self._answering:
-            self._begin_answer(arrived_ns)
-        self._last_arrival_ns = arrived_ns
+            self._ledger.doubt(min(arrival.blind_ns, max(0, arrival.at_ns - self._ledger.cursor_ns)))
+            self._begin_answer(arrival.at_ns)
+        self._last_arrival_ns = arrival.at_ns
         reader.feed(data)
         if reader.problem:
             self._fail(ExchangeFailed(Failure(FailureKind.CONNECT, reader.problem, "malformed_answer")))
@@ -302,6 +307,9 @@ class ExchangeOnLine:
             if self._send_ended_ns is None:
                 self._send_ended_ns = self._accepted_ns or arrived_ns
             self._ledger.charge(Phase.SEND, min(self._send_ended_ns, arrived_ns))
+            if self._line.repeated_segments() > self._repeated_before:
+                # What left had to be sent again: the last byte may have arrived at any time until the answer.
+                self._ledger.doubt(arrived_ns - self._ledger.cursor_ns)
             self._ledger.charge(Phase.WAIT, arrived_ns)
         self._ledger.phase = Phase.RECEIVE
 

@@ -12,7 +12,7 @@ import time
 
 from probes.http_deadline import Deadline
 from probes.http_failures import ExchangeFailed, lost_failure
-from probes.http_line import Line
+from probes.http_line import Arrival, Line
 from probes.http_phases import Phase, PhaseLedger
 from probes.tls import tls_failure
 
@@ -81,14 +81,13 @@ class Secure:
 
     # What the line calls during the handshake.
 
-    def on_bytes(self, data: bytes, arrived_ns: int, *, stamped: bool) -> None:
+    def on_bytes(self, arrival: Arrival) -> None:
         """A piece of the other side's flight."""
-        if self._ledger is None:
-            return
-        self._ledger.charge(Phase.TLS, arrived_ns)
-        self._ledger.stamped = self._ledger.stamped and stamped
-        self._incoming.write(data)
-        self._drive()
+        self._incoming.write(arrival.data)
+        if self._ledger is not None and self._done is not None and not self._done.done():
+            self._ledger.charge(Phase.TLS, arrival.at_ns)
+            self._ledger.stamped = self._ledger.stamped and arrival.stamped
+            self._drive()
 
     def on_writable(self) -> None:
         """The kernel takes the rest of our flight."""

@@ -19,38 +19,39 @@ from typing import Final
 
 __all__ = [
     "ANCILLARY_BYTES",
-    "DEPARTURE_REQUEST",
+    "BULK_DEPARTURE",
     "HAS_STAMPS",
+    "SMALL_DEPARTURE",
     "StampKeeper",
-    "arm_arrivals",
-    "arm_departures",
+    "arm",
     "arrived_ns",
     "handshake_rtt_ns",
+    "repeated_segments",
     "take_departure_ns",
     "unsent_bytes",
 ]
 
 HAS_STAMPS: Final = sys.platform == "linux"
 
-_SO_TIMESTAMPNS = 35
 _SO_TIMESTAMPING = 37
-_STAMPS = (_SO_TIMESTAMPNS, _SO_TIMESTAMPING)
 _TX_SOFTWARE = 1 << 1
 _TX_SCHED = 1 << 8
+_RX_SOFTWARE = 1 << 3
 _REPORT_SOFTWARE = 1 << 4
-_OPT_ID = 1 << 7
 _OPT_STAMP_ONLY = 1 << 11
 _SIOCOUTQNSD = 0x894B
 _MSG_ERRQUEUE = 0x2000
 
-ANCILLARY_BYTES = 256
-"""Room for both kinds of stamp that one read may bring."""
+_ARMED = _RX_SOFTWARE | _REPORT_SOFTWARE | _OPT_STAMP_ONLY
 
-DEPARTURE_REQUEST: Final = [(socket.SOL_SOCKET, _SO_TIMESTAMPING, struct.pack("I", _TX_SOFTWARE | _TX_SCHED))]
-"""Ancillary data for `sendmsg`: stamp the last byte of this call when it leaves TCP and when the device takes it.
+ANCILLARY_BYTES = 128
+"""Room for the stamp that a read may bring, and for what an error queue adds."""
 
-Both, because not every driver stamps: the later one counts.
-"""
+SMALL_DEPARTURE: Final = [(socket.SOL_SOCKET, _SO_TIMESTAMPING, struct.pack("I", _TX_SCHED))]
+"""Ancillary data for `sendmsg`: stamp the last byte of this call when it leaves TCP."""
+
+BULK_DEPARTURE: Final = [(socket.SOL_SOCKET, _SO_TIMESTAMPING, struct.pack("I", _TX_SCHED | _TX_SOFTWARE))]
+"""As `SMALL_DEPARTURE`, and when the device takes it: bulk may queue in between. Not every driver tells; the later one counts."""
 
 _TIMESPEC = struct.Struct("qq")
 _UINT = struct.Struct("I")
@@ -59,51 +60,56 @@ _INFO_RTT_AT = 68
 _INFO_TOTAL_RETRANS_AT = 100
 _NS_PER_S = 1_000_000_000
 _ERRORS_PER_READ = 64
+_PAIR_ATTEMPTS = 3
+_PAIR_APART_NS = 20_000
 
 
-def arm_arrivals(sock: socket.socket) -> None:
-    """Asks for the arrival time of what is read; a kernel that refuses is a kernel without stamps."""
-    if HAS_STAMPS:
-        try:
-            sock.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
-        except OSError:
-            return
-
-
-def arm_departures(sock: socket.socket) -> bool:
-    """Prepares `sock` for `DEPARTURE_REQUEST`; False where the kernel has no such stamps."""
+def arm(sock: socket.socket) -> bool:
+    """Asks for the arrival times of what is read and prepares for departure stamps; False where the kernel has none."""
     if not HAS_STAMPS:
         return False
     try:
-        sock.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPING, _REPORT_SOFTWARE | _OPT_ID | _OPT_STAMP_ONLY)
+        sock.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPING, _ARMED)
     except OSError:
         return False
     return True
 
 
-def arrived_ns(ancillary: list[tuple[int, int, bytes]], now_ns: int, not_before_ns: int) -> int | None:
-    """The arrival of the last byte that was read, on the monotonic clock, or None.
+def arrived_ns(ancillary: list[tuple[int, int, bytes]], not_before_ns: int) -> int | None:
+    """The moment in a stamp on the monotonic clock, or None without a stamp that can be believed.
 
-    The kernel stamps with the wall clock; a paired reading taken now converts the age. An age that is negative or reaches back
-    behind `not_before_ns` means that the wall clock was set in between, and is refused.
+    The kernel stamps with the wall clock; a paired reading taken now converts the age. A moment that lies in the future or before
+    `not_before_ns` means that the wall clock was set in between, and is refused.
     """
     for level, kind, data in ancillary:
-        if level == socket.SOL_SOCKET and kind in _STAMPS:
+        if level == socket.SOL_SOCKET and kind == _SO_TIMESTAMPING:
             seconds, nanoseconds = _TIMESPEC.unpack_from(data)
-            at_ns = now_ns - (time.time_ns() - (seconds * _NS_PER_S + nanoseconds))
+            now_ns, wall_ns = _both_clocks()
+            at_ns: int = now_ns - (wall_ns - (seconds * _NS_PER_S + nanoseconds))
             return at_ns if not_before_ns <= at_ns <= now_ns else None
     return None
 
 
-def take_departure_ns(sock: socket.socket, now_ns: int, not_before_ns: int) -> int | None:
-    """The latest departure stamp in the error queue, on the monotonic clock, or None when there is none; empties the queue."""
+def _both_clocks() -> tuple[int, int]:
+    """Monotonic and wall clock at one moment: read again when something came between the readings."""
+    for _ in range(_PAIR_ATTEMPTS):
+        before_ns = time.monotonic_ns()
+        wall_ns = time.time_ns()
+        after_ns = time.monotonic_ns()
+        if after_ns - before_ns < _PAIR_APART_NS:
+            break
+    return after_ns, wall_ns
+
+
+def take_departure_ns(sock: socket.socket, not_before_ns: int) -> int | None:
+    """The latest departure stamp in the error queue on the monotonic clock, None when there is none; empties the queue."""
     latest_ns: int | None = None
     for _ in range(_ERRORS_PER_READ):
         try:
             _data, ancillary, _flags, _address = sock.recvmsg(0, ANCILLARY_BYTES, _MSG_ERRQUEUE)
         except OSError:
             break
-        at_ns = arrived_ns(ancillary, now_ns, not_before_ns)
+        at_ns = arrived_ns(ancillary, not_before_ns)
         if at_ns is not None and (latest_ns is None or at_ns > latest_ns):
             latest_ns = at_ns
     return latest_ns
@@ -126,6 +132,18 @@ def handshake_rtt_ns(sock: socket.socket) -> int | None:
     return rtt_us * 1000 or None
 
 
+def repeated_segments(sock: socket.socket) -> int:
+    """How many segments this connection had to send again."""
+    if not HAS_STAMPS:
+        return 0
+    try:
+        info = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _INFO_BYTES)
+    except OSError:
+        return 0
+    repeated: int = _UINT.unpack_from(info, _INFO_TOTAL_RETRANS_AT)[0] if len(info) >= _INFO_BYTES else 0
+    return repeated
+
+
 def unsent_bytes(sock: socket.socket) -> int:
     """Bytes that the kernel took and has not handed to the network yet; zero where it cannot be asked."""
     if not HAS_STAMPS:
@@ -146,7 +164,7 @@ class StampKeeper:
 
     def __init__(self) -> None:
         self._sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-        arm_arrivals(self._sock)
+        arm(self._sock)
 
     def close(self) -> None:
         """Lets go."""
