@@ -15,10 +15,13 @@ import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from probes.admission import refusal
 from probes.clock import Clock
+from probes.evidence import EvidenceMode, EvidenceStore
+from probes.finding import carried_failure
 from probes.fitness import FitnessSampler
 from probes.http import HttpClient, HttpEngine
 from probes.ids import make_run_id, make_trace_id
@@ -26,15 +29,15 @@ from probes.journey import CleanupAction, Journey, Surroundings
 from probes.masking import Mask
 from probes.outcome import decide, describe_crash
 from probes.parts import PartCatalog
-from probes.records import Attribute, Evidence, Failure, FailureKind, Run, RunIdentity
+from probes.records import Attribute, Failure, FailureKind, Run, RunIdentity
 from probes.registry import ScenarioSpec
-from probes.steps import CUT_OFF_GRACE_S, OpenStep, RunObserver, StepHandle, StepLog, carried_failure
+from probes.steps import CUT_OFF_GRACE_S, OpenStep, RunObserver, StepHandle, StepLog
 from probes.targets import Target
 from probes.tls import TlsSettings
 
 if TYPE_CHECKING:
+    # Only for types: it loads Playwright, which a probe that opens no browser can do without.
     from probes.browser import BrowserEngine
-    from probes.evidence import EvidenceStore
 
 __all__ = ["RunEnvironment", "run_scenario"]
 
@@ -43,6 +46,7 @@ CLEANUP_BUDGET_S = 30.0
 SEED_BITS = 32
 # From here on the doubt about a phase is larger than what a timing is promised to be true to.
 EXCESS_MARK_NS = 3_000_000
+NO_EVIDENCE = EvidenceStore(Path("evidence"), mode=EvidenceMode.NEVER)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,6 +147,7 @@ async def execute(
             journey.mark("http-timing-excess")
             journey.attributes["http.excess_ns"] = client.excess_ns
         await clean_up(journey.cleanups, log)
+    await keep_evidence(journey, log, ended_by, started_at=begun.started_at)
     return record_of(spec, environment, begun, journey, log, duration_ns=duration_ns, ended_by=ended_by)
 
 
@@ -152,7 +157,7 @@ def open_journey(environment: RunEnvironment, begun: RunBeginning, log: StepLog,
         client=client,
         catalog=environment.catalog,
         browser_engine=environment.browser,
-        evidence=None,
+        evidence=environment.evidence or NO_EVIDENCE,
         platform_factory=environment.platform_factory,
     )
     return Journey(
@@ -226,6 +231,20 @@ def settle(action: CleanupAction, step: StepHandle) -> None:
         effect.detail = step.failure.message
 
 
+async def keep_evidence(journey: Journey, log: StepLog, ended_by: Failure | None, *, started_at: datetime) -> None:
+    """Write what was said over HTTP, when it is wanted; a stopped run is not held up, and the disk never harms a record."""
+    failed = ended_by is not None or log.has_failed
+    if journey.traffic is None or not journey.evidence.wants(failed=failed):
+        return
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        return
+    try:
+        await asyncio.to_thread(journey.traffic.write, journey.evidence, started_at=started_at)
+    except asyncio.CancelledError:
+        journey.evidence.note_problem("the run was stopped while its evidence was written")
+
+
 def record_of(
     spec: ScenarioSpec,
     environment: RunEnvironment,
@@ -235,7 +254,6 @@ def record_of(
     *,
     duration_ns: int,
     ended_by: Failure | None,
-    evidence: tuple[Evidence, ...] = (),
 ) -> Run:
     """The record of a run that is over."""
     fitness = None
@@ -246,6 +264,8 @@ def record_of(
     attributes: dict[str, Attribute] = {"run.seed": begun.seed, **journey.attributes}
     if verdict.raw_outcome is not verdict.outcome:
         attributes["run.raw_outcome"] = verdict.raw_outcome.value
+    if journey.sink is not None and journey.sink.problems:
+        attributes["evidence.problems"] = "; ".join(journey.sink.problems)
     return Run(
         identity=begun.identity,
         run_id=begun.run_id,
@@ -262,7 +282,7 @@ def record_of(
         failed_step=verdict.failed_step,
         target_release=journey.target_release,
         side_effects=tuple([effect.freeze() for effect in journey.side_effects]),
-        evidence=evidence,
+        evidence=() if journey.sink is None else journey.sink.items,
         fitness=fitness,
         marks=tuple(journey.marks),
         attributes=attributes,

@@ -20,6 +20,8 @@ import jmespath
 
 from probes.clock import Clock
 from probes.errors import BugError, DependencyError
+from probes.evidence import EvidenceMode, EvidenceSink, EvidenceStore
+from probes.finding import StepFailed
 from probes.geometry import MeasuredGeometry, compare_geometry
 from probes.http import Body, HttpClient, HttpResponse
 from probes.ids import make_traceparent
@@ -27,13 +29,14 @@ from probes.masking import Mask
 from probes.outcome import bounded
 from probes.parts import Part, PartCatalog
 from probes.records import Attribute, Expectation, Failure, FailureKind, PageLoad, SideEffect
-from probes.steps import OpenStep, StepFailed, StepHandle, StepLog
+from probes.steps import OpenStep, StepHandle, StepLog
 from probes.targets import Target
+from probes.traffic import Traffic
 from probes.version import VERSION
 
 if TYPE_CHECKING:
+    # Only for types: it loads Playwright, which a probe that opens no browser can do without.
     from probes.browser import BrowserEngine, BrowserSession
-    from probes.evidence import EvidenceSink
 
 __all__ = ["Journey", "MeasuredGeometry", "SideEffectHandle", "StepFailed", "StepHandle"]
 
@@ -80,7 +83,7 @@ class Surroundings:
     client: HttpClient
     catalog: PartCatalog | None
     browser_engine: BrowserEngine | None
-    evidence: EvidenceSink | None
+    evidence: EvidenceStore
     platform_factory: Callable[[Journey], object] | None
 
 
@@ -99,10 +102,11 @@ class Journey:
         self.marks: list[str] = []
         self.side_effects: list[SideEffectHandle] = []
         self.cleanups: list[CleanupAction] = []
-        self.responses: list[HttpResponse] = []
+        self.traffic = Traffic() if around.evidence.mode is not EvidenceMode.NEVER else None
         self._log = log
         self._around = around
         self._platform: Any = None
+        self.sink: EvidenceSink | None = None
 
     @property
     def clock(self) -> Clock:
@@ -174,18 +178,19 @@ class Journey:
         """
         step = self._log.require_open(f"a request ({method} {url})")
         limit_s = self._log.require_time_s()
+        outgoing = self._outgoing_headers(headers)
         response = await self._around.client.request(
             method,
             url,
-            headers=self._outgoing_headers(headers),
+            headers=outgoing,
             body=body,
             deadline_s=limit_s if deadline_s is None else min(deadline_s, limit_s),
             follow_redirects=follow_redirects,
             on_sent=None if body is None else self._on_sent(on_sent),
         )
         self._log.record_exchanges(step, response.exchanges)
-        if self._around.evidence is not None:
-            self.responses.append(response)
+        if self.traffic is not None:
+            self.traffic.note(response, outgoing)
         failure = response.failure or self._status_failure(method, response, accept)
         if failure is not None:
             raise StepFailed(failure)
@@ -257,12 +262,31 @@ class Journey:
     @asynccontextmanager
     async def browser(self, **options: Any) -> AsyncIterator[BrowserSession]:  # noqa: ANN401 - those of the engine
         """A fresh, cold browser context of this run; closed whatever happens. Open it outside of steps."""
-        engine, sink = self._around.browser_engine, self._around.evidence
-        if engine is None or sink is None:
+        engine = self._around.browser_engine
+        if engine is None:
             raise DependencyError("this run was given no browser", remedy="Mark the scenario with browser=True")
-        headers = self._outgoing_headers(NO_HEADERS)
-        async with engine.session(origin_ns=self._log.origin_ns, headers=headers, evidence=sink, **options) as session:
+        if self._log.open is not None:
+            raise BugError(
+                f"probe.browser() inside step {self._log.open.name!r}",
+                remedy="Open the browser before the step: starting it would be timed as the platform's",
+            )
+        about = {
+            "origin_ns": self._log.origin_ns,
+            "headers": self._outgoing_headers(NO_HEADERS),
+            "evidence": self.evidence,
+        }
+        trusted = {"trusted_spki": self.target.trusted_spki} if self.target.trusted_spki else {}
+        async with engine.session(**{**about, **trusted, **options}) as session:
             yield session
+            # A step that may fail has let the script go on; its evidence is wanted all the same.
+            session.has_failed = session.has_failed or self._log.has_failed
+
+    @property
+    def evidence(self) -> EvidenceSink:
+        """Where this run's evidence goes; masked as everything else."""
+        if self.sink is None:
+            self.sink = self._around.evidence.sink(self.run_id, mask=self.mask)
+        return self.sink
 
     def record_page(self, page: PageLoad) -> None:
         """Add what a page measured to the open step, or to the last one; later figures of the same URL replace earlier."""

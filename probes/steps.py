@@ -12,18 +12,19 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import TracebackType
 from typing import Protocol
 
 from probes.clock import Clock
 from probes.errors import BugError
+from probes.finding import StepFailed, carried_failure
 from probes.fitness import FitnessSampler
 from probes.masking import Mask
 from probes.outcome import describe_crash, outcome_of_failure
 from probes.records import Attribute, Exchange, Expectation, Failure, FailureKind, PageLoad, Step
 
-__all__ = ["OpenStep", "RunObserver", "StepFailed", "StepHandle", "StepLog"]
+__all__ = ["OpenStep", "OutOfTimeError", "RunObserver", "StepHandle", "StepLog"]
 
 # A run of a script gone wrong must still make a record that fits through the wire.
 MAX_STEPS = 300
@@ -35,14 +36,6 @@ MANY_CHECKS = 600
 # A request is given the exact time that is left and ends by itself, with its phases; this much later the step is cut off
 # whatever it is waiting for. Without the difference the cut could win and the exchange would be lost.
 CUT_OFF_GRACE_S = 0.25
-
-
-class StepFailed(Exception):  # noqa: N818 - it reports what the target did, which is a finding and not an error of ours
-    """The target broke a promise: the open step ends here, and with it the journey (unless the step may fail)."""
-
-    def __init__(self, failure: Failure) -> None:
-        super().__init__(failure.message)
-        self.failure = failure
 
 
 class OutOfTimeError(StepFailed):
@@ -151,6 +144,11 @@ class StepLog:
         self._exchanges = 0
         self._checks = 0
         self._observer = observer
+
+    @property
+    def has_failed(self) -> bool:
+        """True when a step has failed so far, clean-up aside."""
+        return any(step.failure is not None and not step.cleanup for step in self.handles)
 
     def require_open(self, what: str) -> StepHandle:
         """The open step; raises BugError when a script does `what` between steps, where no clock would see it."""
@@ -331,6 +329,7 @@ class OpenStep:
             return log.timeout_failure(of_run=False)
         carried = carried_failure(error)
         if carried is not None:
+            carried = replace(carried, message=log.mask(carried.message))
             page = getattr(error, "page", None)
             if isinstance(page, PageLoad):
                 self._step.record_page(page)
@@ -340,15 +339,3 @@ class OpenStep:
                 return log.timeout_failure(of_run=True)
             return Failure(FailureKind.ABORTED, f"the run was stopped in step {self._step.name!r}", "cancelled")
         return describe_crash(error, mask=log.mask)
-
-
-def carried_failure(error: BaseException) -> Failure | None:
-    """What the target did, when that is what the error reports; browser errors carry it just as `StepFailed` does.
-
-    Of a group (a script that asks for several things at once) it is the first, if nothing else is in the group.
-    """
-    if isinstance(error, BaseExceptionGroup):
-        carried = [carried_failure(member) for member in error.exceptions]
-        return carried[0] if None not in carried else None
-    failure = getattr(error, "failure", None)
-    return failure if isinstance(failure, Failure) else None
