@@ -7,6 +7,8 @@ import hashlib
 import os
 import subprocess
 import sys
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
@@ -37,6 +39,13 @@ class Maker:
 
 
 @pytest.fixture
+def roomy() -> Iterator[Path]:
+    """A folder for large files that is gone after the test; pytest would keep those of three sessions."""
+    with tempfile.TemporaryDirectory() as folder:
+        yield Path(folder)
+
+
+@pytest.fixture
 def made(tmp_path: Path) -> tuple[PartCache, Path]:
     """A cache with one part in it."""
     cache = PartCache(tmp_path / "parts")
@@ -53,16 +62,16 @@ def stamp(path: Path) -> Path:
     return path.with_name(f"{path.name}.stamp")
 
 
-def test_two_processes_that_want_the_same_large_part_make_it_once(tmp_path: Path) -> None:
+def test_two_processes_that_want_the_same_large_part_make_it_once(roomy: Path) -> None:
     """The second waits for the first and gets the same whole file; neither sees half of one."""
-    command = [sys.executable, "-m", "fixtures.cad", "--cache", str(tmp_path), "make", "near-limit-step"]
+    command = [sys.executable, "-m", "fixtures.cad", "--cache", str(roomy), "make", "near-limit-step"]
     running = [subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) for _ in range(3)]
     outputs = [process.communicate(timeout=60)[0] for process in running]
     assert [process.returncode for process in running] == [0, 0, 0]
     assert "".join(outputs).count("making padded-49999999") == 1
-    part = open_catalog(tmp_path).get("near-limit-step")
+    part = open_catalog(roomy).get("near-limit-step")
     assert hashlib.sha256(part.path.read_bytes()).hexdigest() == part.sha256
-    assert not list(tmp_path.glob("*.part"))
+    assert not list(roomy.glob("*.part"))
 
 
 @pytest.mark.parametrize("damage", [b"", CONTENT[:-1], CONTENT + b"x", b"X" + CONTENT[1:]])
@@ -212,12 +221,12 @@ def test_the_command_refuses_an_unknown_name(
     assert complaint.count("\n") == 1
 
 
-def test_the_usual_parts_are_what_make_prepares(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_usual_parts_are_what_make_prepares(roomy: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """After `make` no built-in scenario waits for a part: the small ones, the bad ones and three at the limit."""
-    code, said, _ = run(capsys, "--cache", str(tmp_path), "make")
+    code, said, _ = run(capsys, "--cache", str(roomy), "make")
     assert code == 0
     announced: list[str] = []
-    catalog: FileCatalog = open_catalog(tmp_path, on_making=lambda part_id, _: announced.append(part_id))
+    catalog: FileCatalog = open_catalog(roomy, on_making=lambda part_id, _: announced.append(part_id))
     for tier in ("smoke", "regular", "invalid", "hostile"):
         for part_id in catalog.ids(tier=tier, hostile=True):
             catalog.get(part_id)
