@@ -74,10 +74,7 @@ async def open_stand_in(settings: Settings) -> AsyncIterator[ChosenTarget]:
             ca_file=stand_in.ca_file,
             trusted_spki=stand_in.trusted_spki,
         )
-        sentence = (
-            f"Probing the stand-in platform, started here at {_address(target)} because no target is configured "
-            "(--target NAME names one)"
-        )
+        sentence = f"Probing a stand-in started here (no target configured): {_address(target)}"
         yield ChosenTarget(target, sentence, "none configured", stand_in)
 
 

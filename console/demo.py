@@ -18,7 +18,7 @@ from console.desk import Desk
 from console.figures import count_text, duration_text, printable
 from console.objectives import load_objectives
 from console.progress import Progress
-from console.report import Report, print_report
+from console.report import Report, print_summary
 from console.rounds import Rounds
 from console.run_loop import RunLoop
 from console.run_store import RunStore
@@ -80,7 +80,7 @@ async def _show(desk: Desk, chosen: ChosenTarget, choice: Choice, registry: Regi
             desk.stop.leave_be()
     left_out = (*(f"{name}: {reason}" for name, reason in choice.left_out), *map(str, registry.problems))
     report = Report(healthy, judge_lines(load_objectives(), healthy), left_out=left_out, interrupted=desk.stop.asked())
-    print_report(report, console)
+    print_summary(report, console)
     return _conclude(desk, healthy, faulty, again)
 
 
@@ -172,7 +172,12 @@ def _explanation(run: Run) -> list[str]:
         f"  {printable(run.failure.message)}",
     ]
     unmet = [check for step in run.steps for check in step.expectations if not check.ok]
-    lines += [printable(f"  {check.name}: expected {check.expected}, found {check.found}") for check in unmet]
+    shown = run.failure.message
+    lines += [
+        printable(f"  {check.name}: expected {check.expected}, found {check.found}")
+        for check in unmet
+        if f"{check.name}: expected" not in shown
+    ]
     exchanges = [exchange for step in run.steps if not step.cleanup for exchange in step.exchanges]
     good = sum(200 <= exchange.status < 300 for exchange in exchanges)
     slowest_ns = max((exchange.phases.total_ns for exchange in exchanges), default=0)

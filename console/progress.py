@@ -115,7 +115,7 @@ class Progress:
         """A step ended, or a check after its end changed its outcome."""
         again = step.started_ns == self._last_step_ns
         self._last_step_ns = step.started_ns
-        if step.outcome is Outcome.PASS and (not self._each_step or again):
+        if step.outcome is Outcome.PASS and (not self._each_step or again or step.cleanup):
             return
         reason = f"  {step.failure.kind.value}: {printable(step.failure.message)}" if step.failure else ""
         scenario = "" if self._each_step else f"{self._present.scenario}: "

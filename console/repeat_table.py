@@ -6,7 +6,7 @@ below that the cell says how many it needs. A failed step counts as slower than 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -70,27 +70,43 @@ def percentile_text(times: StepTimes, name: str) -> str:
 
 def draw_repeats(rows: Sequence[StepTimes], console: Console) -> list[RenderableType]:
     """A table of percentiles, or stacked lines when the terminal is too narrow for it."""
-    table = _table(rows)
+    sayable = any(row.is_sayable("p50") for row in rows)
+    figures = [_figures(row, sayable=sayable) for row in rows]
+    note = [] if sayable else [indented(Text(f"percentiles: {_needs_text()}", style="dim"))]
+    table = _table(rows, figures)
     if natural_width(table, console) <= console.width:
-        return [table]
-    return [line for row in rows for line in _stacked(row)]
+        return [table, *note]
+    return [line for row, own in zip(rows, figures, strict=True) for line in _stacked(row, own)] + note
 
 
-def _table(rows: Sequence[StepTimes]) -> Table:
+def _figures(row: StepTimes, *, sayable: bool) -> Mapping[str, str]:
+    """What the columns of one row say; with too few runs for any percentile, only the extremes."""
+    answered = [time_ns for time_ns in row.times_ns if time_ns is not None]
+    extremes = [duration_text(time_ns) for time_ns in (min(answered), max(answered))] if answered else ["failed"] * 2
+    if not sayable:
+        return {"fastest": extremes[0], "slowest": extremes[1]}
+    return {name: percentile_text(row, name) for name in PERCENTILES} | {"slowest": extremes[1]}
+
+
+def _needs_text() -> str:
+    needs = [f"{name} {clean_events_needed(1 - share)}" for name, share in PERCENTILES.items()]
+    return f"{needs[0].replace(' ', ' needs ')} runs, {', '.join(needs[1:])}"
+
+
+def _table(rows: Sequence[StepTimes], figures: Sequence[Mapping[str, str]]) -> Table:
     table = Table(box=None, padding=(0, 1), pad_edge=False, header_style="dim")
     table.add_column("step", no_wrap=True)
-    for heading in ("runs", "failed", *PERCENTILES):
+    for heading in ("runs", "failed", *(figures[0] if figures else ())):
         table.add_column(heading, justify="right", no_wrap=True)
-    for row in rows:
-        figures = [percentile_text(row, percentile) for percentile in PERCENTILES]
-        table.add_row(_name(row), str(len(row.times_ns)), str(row.failed), *figures)
+    for row, own in zip(rows, figures, strict=True):
+        table.add_row(_name(row), str(len(row.times_ns)), str(row.failed), *own.values())
     return table
 
 
-def _stacked(row: StepTimes) -> list[RenderableType]:
-    figures = ", ".join(f"{percentile} {percentile_text(row, percentile)}" for percentile in PERCENTILES)
+def _stacked(row: StepTimes, figures: Mapping[str, str]) -> list[RenderableType]:
     head = f"{_name(row)}: {count_text(len(row.times_ns), 'run')}, {row.failed or 'none'} failed"
-    return [Text(head), indented(Text(figures, style="dim"), 4)]
+    told = ", ".join(f"{name} {figure}" for name, figure in figures.items())
+    return [Text(head), indented(Text(told, style="dim"), 4)]
 
 
 def _name(row: StepTimes) -> str:

@@ -23,11 +23,15 @@ _WORTH_A_NOTE_BYTES = 1_000_000
 
 @dataclass(frozen=True, slots=True)
 class LineMark:
-    """One service level that a step bears on: its line number, its limit and whether this event was good."""
+    """One service level that a step bears on: whether it was good, and the time that was compared with the limit.
+
+    `time_ns` is not always the step's own: it may be the slowest answer in it, the page's ready mark or a span of steps.
+    """
 
     line: str
     good: bool
     limit_ns: int | None = None
+    time_ns: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,13 +45,14 @@ class StepRow:
     notes: tuple[str, ...]
 
     @property
-    def limit_ns(self) -> int | None:
-        """The strictest limit that a line sets for this step."""
-        return min((mark.limit_ns for mark in self.lines if mark.limit_ns is not None), default=None)
+    def strictest(self) -> LineMark | None:
+        """The line that sets this step its strictest limit."""
+        limited = [mark for mark in self.lines if mark.limit_ns is not None]
+        return min(limited, key=lambda mark: mark.limit_ns or 0, default=None)
 
 
 def step_rows(run: Run, judgements: tuple[LineJudgement, ...]) -> tuple[StepRow, ...]:
-    """Every step of `run` with what the lines in `judgements` say about it."""
+    """Every step of the journey of `run` with what the lines in `judgements` say about it; clean-up is not part of it."""
     return tuple(
         StepRow(
             step=step,
@@ -57,6 +62,7 @@ def step_rows(run: Run, judgements: tuple[LineJudgement, ...]) -> tuple[StepRow,
             notes=tuple(_notes_of(step)),
         )
         for index, step in enumerate(run.steps)
+        if not step.cleanup
     )
 
 
@@ -79,8 +85,11 @@ def _lines_of(run: Run, index: int, judgements: tuple[LineJudgement, ...]) -> tu
     for judgement in judgements:
         mine = [event for event in judgement.events if event.run_id == run.run_id and event.step_index == index]
         if mine:
+            times = [event.time_ns for event in mine if event.time_ns is not None]
             good = all(event.good for event in mine)
-            marks.append(LineMark(judgement.objective.line, good, judgement.objective.limit_ns))
+            marks.append(
+                LineMark(judgement.objective.line, good, judgement.objective.limit_ns, max(times, default=None))
+            )
     return tuple(marks)
 
 

@@ -7,6 +7,7 @@ the only sign of anything. Called by `console.report`.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from rich.console import Console, RenderableType
 from rich.measure import Measurement
@@ -24,14 +25,30 @@ OUTCOME_STYLES = {Outcome.PASS: "green", Outcome.FAIL: "bold red", Outcome.INCON
 _UNBOUNDED = 10_000
 
 
+@dataclass(frozen=True, slots=True)
+class _Form:
+    """One way to lay the table out: which phases, where the part stands, and whether levels have a table of their own."""
+
+    columns: tuple[int, ...]
+    part_beside: bool = True
+    levels_apart: bool = False
+
+
 def draw_steps(rows: Sequence[StepRow], console: Console) -> list[RenderableType]:
     """What to print for `rows` on `console`: the widest form that fits."""
     every = tuple(range(len(PHASES)))
     used = tuple(index for index in every if any(row.phases_ns[index] for row in rows))
-    for columns, subject_beside in ((every, True), (used, True), (used, False)):
-        table = _table(rows, columns, subject_beside=subject_beside)
-        if natural_width(table, console) <= console.width:
-            return [table, *_notes(rows), *_absent_note(columns)]
+    forms = (
+        _Form(every),
+        _Form(used),
+        _Form(used, part_beside=False),
+        _Form(every, part_beside=False, levels_apart=True),
+        _Form(used, part_beside=False, levels_apart=True),
+    )
+    for form in forms:
+        tables = [_table(rows, form), *([_levels_table(rows)] if form.levels_apart else [])]
+        if all(natural_width(table, console) <= console.width for table in tables):
+            return [tables[0], *_notes(rows), *_absent_note(form.columns), *tables[1:]]
     return _stacked(rows)
 
 
@@ -40,22 +57,42 @@ def natural_width(table: Table, console: Console) -> int:
     return Measurement.get(console, console.options.update(width=_UNBOUNDED), table).maximum
 
 
-def _table(rows: Sequence[StepRow], columns: Sequence[int], *, subject_beside: bool) -> Table:
-    table = Table(box=None, padding=(0, 1), pad_edge=False, header_style="dim", collapse_padding=True)
-    beside = subject_beside and any(row.subject for row in rows)
+def _table(rows: Sequence[StepRow], form: _Form) -> Table:
+    table = _bare_table()
+    beside = form.part_beside and any(row.subject for row in rows)
     for heading in ("", "step", *(("part",) if beside else ())):
         table.add_column(heading, no_wrap=True)
-    for heading in ("total ms", *(PHASES[column] for column in columns), "limit"):
+    for heading in ("total ms", *(PHASES[column] for column in form.columns)):
         table.add_column(heading, justify="right", no_wrap=True)
-    table.add_column("levels", no_wrap=True)
+    if not form.levels_apart:
+        table.add_column("limit ms", justify="right", no_wrap=True)
+        table.add_column("levels", no_wrap=True)
     for row in rows:
-        cells = [milliseconds_text(row.phases_ns[column]) for column in columns]
         total = Text(milliseconds_text(row.step.duration_ns), style="bold")
-        part = [Text(row.subject, style="dim")] if beside else []
-        table.add_row(_mark(row), _name(row), *part, total, *cells, _limit_text(row), line_marks_text(row.lines))
-        if row.subject and not beside:
+        cells = [_mark(row), _name(row), *([Text(row.subject, style="dim")] if beside else []), total]
+        cells += [Text(milliseconds_text(row.phases_ns[column])) for column in form.columns]
+        cells += [] if form.levels_apart else [_limit_text(row), line_marks_text(row.lines)]
+        table.add_row(*cells)
+        if row.subject and not beside and not form.levels_apart:
             table.add_row("", Text(f"  {row.subject}", style="dim"))
     return table
+
+
+def _levels_table(rows: Sequence[StepRow]) -> Table:
+    """The steps once more with what they were compared with, for terminals where one table cannot hold both."""
+    table = _bare_table()
+    for heading in ("", "step", "part"):
+        table.add_column(heading, no_wrap=True)
+    table.add_column("limit ms", justify="right", no_wrap=True)
+    table.add_column("levels", no_wrap=True)
+    for row in rows:
+        part = Text(row.subject, style="dim")
+        table.add_row(_mark(row), _name(row), part, _limit_text(row), line_marks_text(row.lines))
+    return table
+
+
+def _bare_table() -> Table:
+    return Table(box=None, padding=(0, 1), pad_edge=False, header_style="dim", collapse_padding=True)
 
 
 def _mark(row: StepRow) -> Text:
@@ -63,11 +100,19 @@ def _mark(row: StepRow) -> Text:
 
 
 def _name(row: StepRow) -> Text:
-    return Text(f"{row.step.name} (clean-up)" if row.step.cleanup else row.step.name)
+    return Text(row.step.name)
 
 
-def _limit_text(row: StepRow) -> str:
-    return "" if row.limit_ns is None else f"< {milliseconds_text(row.limit_ns)}"
+def _limit_text(row: StepRow) -> Text:
+    """What was compared with the strictest limit, as `1.4 < 500`; without a time the step had none to compare."""
+    mark = row.strictest
+    if mark is None or mark.limit_ns is None:
+        return Text()
+    limit = milliseconds_text(mark.limit_ns)
+    if mark.time_ns is None:
+        return Text(f"failed < {limit}", style="" if mark.good else "bold red")
+    sign = "<" if mark.time_ns < mark.limit_ns else "≥"
+    return Text(f"{milliseconds_text(mark.time_ns)} {sign} {limit}", style="" if mark.good else "bold red")
 
 
 def line_marks_text(marks: Sequence[LineMark]) -> Text:
@@ -98,8 +143,9 @@ def _stacked(rows: Sequence[StepRow]) -> list[RenderableType]:
     for row in rows:
         head = Text.assemble(_mark(row), " ", _name(row), "  ", (duration_text(row.step.duration_ns), "bold"))
         if row.lines:
-            limit = "" if row.limit_ns is None else f" (limit {duration_text(row.limit_ns)})"
-            head.append(f"{limit}  levels ", style="dim")
+            limit = _limit_text(row)
+            head.append_text(Text.assemble("  ", limit, " ms") if limit else Text())
+            head.append("  levels ", style="dim")
             head.append_text(line_marks_text(row.lines))
         lines.append(head)
         phases = [

@@ -111,34 +111,36 @@ def _part_events(run: Run, chosen: Sequence[tuple[int, Step]], objective: Object
     for index, step in chosen:
         by_part.setdefault(step.attributes.get(PART_ATTRIBUTE, ""), []).append((index, step))
     for steps in by_part.values():
-        yield _chain_event(run, steps, objective, from_ns=0)
+        yield from _chain_event(run, steps, objective, from_ns=0)
 
 
 def _run_event(run: Run, chosen: Sequence[tuple[int, Step]], objective: Objective) -> Iterator[Event]:
     """At most one event per run: the selected steps, from `after` on when the line names one."""
     after = objective.selector.after
     if not after:
-        if chosen:
-            yield _chain_event(run, chosen, objective, from_ns=0)
+        yield from _chain_event(run, chosen, objective, from_ns=0)
         return
     gates = [(index, step) for index, step in enumerate(run.steps) if step.name == after and not step.cleanup]
     if not gates or any(step.outcome is not Outcome.PASS for _, step in gates):
         return
     last_index, last = gates[-1]
     behind = [(index, step) for index, step in chosen if index > last_index]
-    if behind:
-        yield _chain_event(run, behind, objective, from_ns=last.started_ns + last.duration_ns)
+    yield from _chain_event(run, behind, objective, from_ns=last.started_ns + last.duration_ns)
 
 
-def _chain_event(run: Run, steps: Sequence[tuple[int, Step]], objective: Objective, *, from_ns: int) -> Event:
-    """A chain is good when it reached its last step and no step of it failed; the first failed step answers for it."""
+def _chain_event(run: Run, steps: Sequence[tuple[int, Step]], objective: Objective, *, from_ns: int) -> Iterator[Event]:
+    """A chain is good when it reached its last step and no step of it failed; the first failed step answers for it.
+
+    A chain that neither failed nor reached its last step was never meant to: a scenario that only uploads says nothing
+    about analyses.
+    """
     failed = [index for index, step in steps if step.outcome is not Outcome.PASS]
     if failed:
-        return _judged(run, failed[0], passed=False, time_ns=None, objective=objective)
-    index, last = steps[-1]
-    reached = last.name == objective.selector.steps[-1]
-    span_ns = last.started_ns + last.duration_ns - from_ns
-    return _judged(run, index, passed=reached, time_ns=span_ns, objective=objective)
+        yield _judged(run, failed[0], passed=False, time_ns=None, objective=objective)
+    elif steps and steps[-1][1].name == objective.selector.steps[-1]:
+        index, last = steps[-1]
+        span_ns = last.started_ns + last.duration_ns - from_ns
+        yield _judged(run, index, passed=True, time_ns=span_ns, objective=objective)
 
 
 def _request_events(run: Run, chosen: Sequence[tuple[int, Step]]) -> Iterator[Event]:

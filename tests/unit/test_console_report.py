@@ -162,8 +162,9 @@ def test_percentiles_appear_only_when_there_are_enough_runs() -> None:
     """28 runs do not make a p90, 29 do; the cell says what it needs until then."""
     many = [make_run(make_step("price", number * MS), number=number) for number in range(1, 30)]
     assert "needs 29" in printed(*many[:28])
+    assert "p50 needs 5 runs, p90 29, p95 59, p99 299" in printed(*many[:4])
     row = next(line for line in printed(*many).splitlines() if line.startswith("price "))
-    assert row.split() == ["price", "29", "0", "15.0", "ms", "27.0", "ms", "needs", "59", "needs", "299"]
+    assert row.split() == ["price", "29", "0", "15.0", "ms", "27.0", "ms", "needs", "59", "needs", "299", "29.0", "ms"]
 
 
 def test_a_failed_run_is_slower_than_any_percentile() -> None:

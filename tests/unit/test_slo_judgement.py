@@ -88,6 +88,12 @@ def test_every_part_is_one_event_of_the_success_line() -> None:
     assert [event.good for event in events("9", run)] == [True, False, False]
 
 
+def test_a_scenario_that_only_uploads_says_nothing_about_analyses() -> None:
+    """The part that just fits is sent to see that it is taken; nobody asks for its analysis."""
+    run = make_run(make_step("upload", part="padded-52428800"), scenario="cad-over-limit")
+    assert events("9", run) == ()
+
+
 def test_the_response_time_leaves_out_what_was_ours() -> None:
     """Time in our own queue is never charged to the platform; the slowest of several answers decides."""
     exchanges = (make_exchange(wait_ns=5 * MS), make_exchange(wait_ns=497 * MS, queue_ns=30 * S))
