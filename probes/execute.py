@@ -177,7 +177,7 @@ async def walk(spec: ScenarioSpec, journey: Journey, log: StepLog) -> Failure | 
             await spec.function(journey)
     except asyncio.CancelledError:
         return Failure(FailureKind.ABORTED, "the run was stopped", "cancelled")
-    except Exception as error:  # noqa: BLE001 - the supervisor: whatever a script raises becomes its record
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - the supervisor: whatever a script raises becomes its record
         if isinstance(error, TimeoutError) and log.run_timer is not None and log.run_timer.expired():
             return log.timeout_failure(of_run=True)
         return carried_failure(error) or describe_crash(error, mask=log.mask)
@@ -207,7 +207,7 @@ async def undo(action: CleanupAction, step: StepHandle, log: StepLog) -> None:
     try:
         async with OpenStep(log, step, min(CLEANUP_DEADLINE_S, log.remaining_s())):
             await action.action()
-    except Exception as error:  # noqa: BLE001 - clean-up never harms the run; the step holds the failure already
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - clean-up never harms the run; the step holds the failure already
         step.failure = step.failure or describe_crash(error, mask=log.mask)
 
 

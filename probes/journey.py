@@ -262,14 +262,14 @@ class Journey:
     @asynccontextmanager
     async def browser(self, **options: Any) -> AsyncIterator[BrowserSession]:  # noqa: ANN401 - those of the engine
         """A fresh, cold browser context of this run; closed whatever happens. Open it outside of steps."""
-        engine = self._around.browser_engine
-        if engine is None:
-            raise DependencyError("this run was given no browser", remedy="Mark the scenario with browser=True")
         if self._log.open is not None:
             raise BugError(
                 f"probe.browser() inside step {self._log.open.name!r}",
                 remedy="Open the browser before the step: starting it would be timed as the platform's",
             )
+        engine = self._around.browser_engine
+        if engine is None:
+            raise DependencyError("this run was given no browser", remedy="Mark the scenario with browser=True")
         about = {
             "origin_ns": self._log.origin_ns,
             "headers": self._outgoing_headers(NO_HEADERS),

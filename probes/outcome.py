@@ -23,7 +23,11 @@ FOREIGN_FOLDERS = (
     Path(__file__).parent,
     *(Path(sysconfig.get_path(name)) for name in ("stdlib", "platstdlib", "purelib", "platlib")),
 )
-NO_STEP = Failure(FailureKind.INTERNAL, "the scenario made no step, so it proves nothing", "no_step")
+NOTHING_SEEN = Failure(
+    FailureKind.INTERNAL,
+    "no step made a request, loaded a page or checked anything, so the run proves nothing (is an await missing?)",
+    "nothing_seen",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,11 +52,16 @@ def decide(steps: Sequence[Step], ended_by: Failure | None, fitness: Fitness | N
     failure, failed_step = first_failure(steps)
     if failure is None:
         failure = ended_by
-    if failure is None and all(step.cleanup for step in steps):
-        failure = NO_STEP
+    if failure is None and not any(saw_something(step) for step in steps):
+        failure = NOTHING_SEEN
     raw_outcome = outcome_of_failure(failure)
     unfit = fitness is not None and not fitness.is_fit
     return Verdict(Outcome.INCONCLUSIVE if unfit else raw_outcome, raw_outcome, failure, failed_step)
+
+
+def saw_something(step: Step) -> bool:
+    """True when the step holds anything that could have shown a fault of the target."""
+    return not step.cleanup and bool(step.exchanges or step.pages or step.expectations)
 
 
 def first_failure(steps: Sequence[Step]) -> tuple[Failure | None, str]:

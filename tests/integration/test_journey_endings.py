@@ -105,6 +105,7 @@ async def test_clean_up_runs_last_in_first_out_whatever_happened() -> None:
         async with probe.step("make"):
             for name in ("first", "second", "third"):
                 probe.on_cleanup(f"delete {name}", deleting(probe, name), undoes=probe.made("upload", name))
+            probe.expect("made", ok=True, expected=3, found=3)
         kept = probe.made("quote", "q-1", sha256="ab")
         kept.fate, kept.read_back = "kept", True
         probe.on_cleanup("crash", crash, undoes=probe.made("other", "o-1"))
@@ -262,7 +263,7 @@ async def test_a_delay_between_steps_harms_no_measurement() -> None:
     async def script(probe: Journey) -> None:
         time.sleep(0.35)  # noqa: ASYNC251 - blocking the loop is the fault under test
         async with probe.step("ask"):
-            await asyncio.sleep(0)
+            probe.expect("here", ok=True, expected=1, found=1)
 
     async with FitnessSampler() as fitness:
         run = await run_script(script, fitness=fitness)

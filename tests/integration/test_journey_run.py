@@ -342,7 +342,7 @@ async def test_an_observer_that_fails_is_left_alone() -> None:
     async def script(probe: Journey) -> None:
         for name in ("one", "two"):
             async with probe.step(name):
-                pass
+                probe.expect("here", ok=True, expected=1, found=1)
 
     watcher = Grumbler()
     run = await run_script(script, observer=watcher)

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from probes.outcome import bounded, decide, describe_crash, outcome_of_failure
-from probes.records import Failure, FailureKind, Fitness, Outcome, Step
+from probes.records import Expectation, Failure, FailureKind, Fitness, Outcome, Step
 
 UNFIT = Fitness(loop_lag_ns=900_000_000, reasons=("our event loop was late by 900 ms (limit 200 ms)",))
 FIT = Fitness(loop_lag_ns=0, steal_ratio=0.0)
@@ -16,7 +16,8 @@ FIT = Fitness(loop_lag_ns=0, steal_ratio=0.0)
 def step(kind: FailureKind | None = None, *, name: str = "upload", cleanup: bool = False) -> Step:
     """A step that failed with this kind, or passed."""
     failure = None if kind is None else Failure(kind, f"{name} was {kind.value}")
-    return Step(name, 0, 10, outcome_of_failure(failure), failure, cleanup=cleanup)
+    checks = (Expectation("x", "1", "1", ok=True),)
+    return Step(name, 0, 10, outcome_of_failure(failure), failure, expectations=checks, cleanup=cleanup)
 
 
 @pytest.mark.parametrize("kind", list(FailureKind))
@@ -56,13 +57,13 @@ def test_an_unfit_host_makes_every_run_inconclusive() -> None:
     assert failed.failure is not None
 
 
-@pytest.mark.parametrize("steps", [[], [step(cleanup=True)]])
-def test_a_run_without_a_step_proves_nothing(steps: list[Step]) -> None:
-    """It is inconclusive and says so."""
+@pytest.mark.parametrize("steps", [[], [step(cleanup=True)], [Step("a", 0, 10, Outcome.PASS)]])
+def test_a_run_that_looked_at_nothing_proves_nothing(steps: list[Step]) -> None:
+    """A forgotten `await` makes no green run: no request, no page and no check is inconclusive and says so."""
     verdict = decide(steps, None, None)
     assert verdict.outcome is Outcome.INCONCLUSIVE
     assert verdict.failure is not None
-    assert "no step" in verdict.failure.message
+    assert "proves nothing" in verdict.failure.message
 
 
 @given(
