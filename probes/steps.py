@@ -240,6 +240,8 @@ class StepLog:
         if self.open is not None:
             message = f"step {step.name!r} inside step {self.open.name!r}"
             raise BugError(message, remedy="End one step before the next begins: a nested step would be timed twice")
+        if step.duration_ns >= 0:
+            raise BugError(f"step {step.name!r} entered twice", remedy="Call probe.step(...) anew for each time")
         if len(self.handles) >= MAX_STEPS and not step.cleanup:
             raise BugError(f"more than {MAX_STEPS} steps in one run", remedy="Measure a loop as one step")
         self.tell(lambda observer: observer.step_started(step.name, step.attributes))
@@ -289,7 +291,12 @@ class OpenStep:
             await self._timer.__aenter__()
         if self._log.fitness is not None:
             self._fitness_from_s = self._log.fitness.time_s()
-        self._log.begin(self._step, self._deadline_s)
+        try:
+            self._log.begin(self._step, self._deadline_s)
+        except BaseException:
+            # A step that was refused must not leave its timer behind: it would cut off something else later.
+            await self._stop_timer(None, None, None)
+            raise
         return self._step
 
     async def __aexit__(

@@ -77,6 +77,37 @@ async def test_code_that_knows_no_deadline_is_cut_off(where: str) -> None:
     assert 50e6 <= run.steps[0].duration_ns < 5e9
 
 
+async def test_a_step_that_may_fail_can_be_cut_off_and_the_journey_goes_on() -> None:
+    """The cut is the step's, not the run's; what follows is not disturbed by it."""
+
+    async def script(probe: Journey) -> None:
+        async with probe.step("hang", deadline_s=0.02, keep_going=True):
+            await asyncio.Event().wait()
+        async with probe.step("next", deadline_s=5):
+            await asyncio.sleep(0)
+
+    run = await run_script(script)
+    assert [step.outcome for step in run.steps] == [Outcome.FAIL, Outcome.PASS]
+    assert (run.outcome, run.failed_step) == (Outcome.FAIL, "hang")
+
+
+async def test_a_step_that_was_refused_leaves_no_timer_behind() -> None:
+    """The clean-up after a nested step is not cut off by that step's deadline."""
+
+    async def script(probe: Journey) -> None:
+        probe.on_cleanup("undo", undo)
+        async with probe.step("outer"), probe.step("inner", deadline_s=0.01):
+            pass
+
+    async def undo() -> None:
+        await asyncio.sleep(0.3)  # longer than the refused step's deadline and its grace
+
+    run = await run_script(script)
+    assert run.failure is not None
+    assert run.failure.error_type == "BugError"
+    assert (run.steps[-1].name, run.steps[-1].outcome) == ("undo", Outcome.PASS)
+
+
 async def test_a_request_that_hangs_ends_at_the_steps_deadline_with_its_phases() -> None:
     """The engine's own deadline wins over the cut, so that the exchange is not lost."""
 

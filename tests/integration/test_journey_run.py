@@ -268,7 +268,7 @@ async def test_what_a_script_raises_itself_is_ours_with_its_line(error: Exceptio
     assert "integration/test_journey_run.py:" in run.failure.message
 
 
-@pytest.mark.parametrize("misuse", ["nested", "request", "part", "expectation"])
+@pytest.mark.parametrize("misuse", ["nested", "twice", "request", "part", "expectation"])
 async def test_misuse_of_the_journey_is_refused_with_the_line_of_the_script(misuse: str) -> None:
     """A script that would measure something wrong is told so, and the platform is not charged."""
 
@@ -277,6 +277,11 @@ async def test_misuse_of_the_journey_is_refused_with_the_line_of_the_script(misu
             await probe.request("GET", "http://127.0.0.1:9/")
         if misuse == "expectation":
             probe.expect("x", ok=False, expected=1, found=2)
+        if misuse == "twice":
+            once = probe.step("once")
+            for _ in range(2):
+                async with once:
+                    pass
         async with probe.step("outer"):
             if misuse == "part":
                 probe.part("bracket")

@@ -185,3 +185,11 @@ def test_an_empty_registry_says_that_it_is_empty() -> None:
     """No traceback, no empty list of suggestions."""
     with pytest.raises(OperatorError, match="There are: none"):
         Registry().get("anything")
+
+
+def test_every_built_in_scenario_loads() -> None:
+    """The package itself has no problem, and each scenario knows its file and version."""
+    registry = load_registry("scenarios")
+    assert registry.problems == ()
+    assert "cad-large" in registry.names()
+    assert all(spec.path.is_file() and spec.version and spec.line for spec in registry)
