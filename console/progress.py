@@ -2,7 +2,7 @@
 
 The event loop only leaves notes: appending to a deque and setting a few attributes. A thread looks four times a second,
 builds one short line and writes it, so that a slow or paused terminal can never hold up the loop. A rich `Live` would hold
-the interpreter lock for a hundred times as long (docs/adr/0017). On a terminal the last line is replaced in place; elsewhere
+the interpreter lock for a thousand times as long (docs/adr/0017). On a terminal the last line is replaced in place; elsewhere
 plain lines are printed. Refuses to print more than it was asked: `quiet` prints nothing. Handed to `probes.execute` as its
 observer.
 """

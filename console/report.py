@@ -177,7 +177,7 @@ def _print_indented(text: Text, console: Console) -> None:
 def print_verdict(report: Report, console: Console) -> None:
     """The end of the report alone: what was found, how sure that is, and what was left out."""
     if report.interrupted:
-        console.print(Text("INTERRUPTED: what follows is what there was so far.", style="yellow"))
+        console.print(Text("INTERRUPTED: this is what there was so far.", style="yellow"))
     styles = {"FAILED": "bold red", "INCONC": "yellow", "PASSED": "bold green"}
     for sentence in outcome_sentences(report.runs):
         console.print(Text(sentence, style=styles.get(sentence[:6], "")))

@@ -46,7 +46,10 @@ def draw_steps(rows: Sequence[StepRow], console: Console) -> list[RenderableType
         _Form(used, part_beside=False, levels_apart=True),
     )
     for form in forms:
-        tables = [_table(rows, form), *([_levels_table(rows)] if form.levels_apart else [])]
+        tables = [
+            _table(rows, form),
+            *([_levels_table(rows)] if form.levels_apart and any(row.lines for row in rows) else []),
+        ]
         if all(natural_width(table, console) <= console.width for table in tables):
             return [tables[0], *_notes(rows), *_absent_note(form.columns), *tables[1:]]
     return _stacked(rows)
@@ -86,6 +89,8 @@ def _levels_table(rows: Sequence[StepRow]) -> Table:
     table.add_column("limit ms", justify="right", no_wrap=True)
     table.add_column("levels", no_wrap=True)
     for row in rows:
+        if not row.lines:
+            continue
         part = Text(row.subject, style="dim")
         table.add_row(_mark(row), _name(row), part, _limit_text(row), line_marks_text(row.lines))
     return table
