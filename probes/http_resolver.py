@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-__all__ = ["Address", "Lookup", "Resolver", "literal_address", "system_lookup"]
+__all__ = ["Address", "Lookup", "LookupFunction", "Resolver", "literal_address", "system_lookup"]
 
 _THREADS = 8
 
