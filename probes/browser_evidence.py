@@ -1,4 +1,4 @@
-"""What is kept of a browser session: screenshot, trace, HAR and console, taken when all clocks have stopped.
+"""What is kept of a browser session: screenshot, documents, trace, HAR and console, taken when all clocks have stopped.
 
 Only the trace must run while the page is timed; what that costs is measured by `bench/browser_cost.py`, and decided what it may
 contain (docs/adr/0012). Refuses to change a run's outcome: what cannot be taken is noted. Called by `probes.browser`.
@@ -24,6 +24,8 @@ __all__ = ["Recording"]
 SCREENSHOT_TIMEOUT_S = 3.0
 TRACE_TIMEOUT_S = 5.0
 HAR_TIMEOUT_S = 3.0
+DOCUMENTS_TIMEOUT_S = 2.0
+MAX_DOCUMENTS = 5
 
 
 class Recording:
@@ -39,7 +41,9 @@ class Recording:
         """Begin to trace, when a trace may be kept."""
         if self._sink.mode is EvidenceMode.NEVER:
             return
-        await self._context.tracing.start(screenshots=False, snapshots=True, sources=False)
+        # No screenshots: a screencast takes the processor from the page. No snapshots: each action would wait for one of
+        # every frame, for ever when a frame hangs. The documents are kept at the end instead.
+        await self._context.tracing.start(screenshots=False, snapshots=False, sources=False)
         self._is_tracing = True
 
     async def keep(self, session: BrowserSession) -> None:
@@ -48,6 +52,7 @@ class Recording:
             return
         await self._attempt("screenshot", SCREENSHOT_TIMEOUT_S, lambda: self._screenshot(session))
         await self._attempt("HAR", HAR_TIMEOUT_S, self._har)
+        await self._attempt("documents", DOCUMENTS_TIMEOUT_S, lambda: self._documents(session))
         if self._is_tracing:
             await self._attempt("trace", TRACE_TIMEOUT_S, self._trace)
         if text := self._log.console_text():
@@ -65,6 +70,11 @@ class Recording:
     async def _screenshot(self, session: BrowserSession) -> None:
         picture = await session.page.screenshot(animations="allow", timeout=SCREENSHOT_TIMEOUT_S * 1000)
         await asyncio.to_thread(self._sink.add, "screenshot", "screenshot.png", picture)
+
+    async def _documents(self, session: BrowserSession) -> None:
+        for number, frame in enumerate(session.page.frames[:MAX_DOCUMENTS]):
+            content = (await frame.content()).encode()
+            await asyncio.to_thread(self._sink.add, "body", f"document-{number}.html", content)
 
     async def _har(self) -> None:
         browser = self._context.browser

@@ -38,7 +38,9 @@ __all__ = ["ColdLoad"]
 GRACE_S = 1.0
 LOOK_S = 1.0
 # This long before its deadline a late page is looked at for the first time, and then again and again.
-LATE_S = 1.0
+LATE_S = 2.0
+# A document that did not answer within this is busy; one that had less time may only be slow to reach.
+ENOUGH_S = 0.6
 LOOK_AGAIN_S = 0.25
 RESOLVE_TIMEOUT_S = 5.0
 # Two processes read one clock of this host; more than this apart, it was set in between.
@@ -75,14 +77,12 @@ class ColdLoad:
             response = await self._navigate()
             self._judge_status(response)
             self.mark = await self._wait_ready()
-            heard_ns = time.monotonic_ns()
-            self.last_look = await look_at(self.page, self.check.frame_selector, LOOK_S)
         except PageFailed as failed:
             failed.page = replace(self.measured(), drive_ns=0)
             raise
         except PlaywrightError as error:
             raise PageFailed(await self._translate(error), self.measured()) from error
-        return self._driven(began_ns, heard_ns)
+        return self._driven(began_ns)
 
     def measured(self) -> PageLoad:
         """What the documents said at the last look, and what the log has by now."""
@@ -101,17 +101,18 @@ class ColdLoad:
             uncaught_errors=self.log.shown_errors(),
         )
 
-    def _driven(self, began_ns: int, heard_ns: int) -> PageLoad:
+    def _driven(self, began_ns: int) -> PageLoad:
         """What the load took on our clock beyond the page's own time. Raises DependencyError when the clocks disagree."""
         ready_ns = self.measured().ready_ns
         if ready_ns is None:
             raise DependencyError("the page never said when it began, so its times cannot be told", where=self.url)
-        if ready_ns > heard_ns - began_ns + CLOCK_TOLERANCE_NS:
+        wall_ns = time.monotonic_ns() - began_ns
+        if ready_ns > wall_ns + CLOCK_TOLERANCE_NS:
             raise DependencyError(
                 "the clock of this host was set while a page was timed",
                 remedy="Let NTP slew the clock instead of stepping it",
             )
-        self.drive_ns = max(0, time.monotonic_ns() - began_ns - ready_ns)
+        self.drive_ns = max(0, wall_ns - ready_ns)
         return self.measured()
 
     async def _navigate(self) -> Response | None:
@@ -143,16 +144,16 @@ class ColdLoad:
             raise PageFailed(status_failure(what, response.status, retry_after=retry_after))
 
     async def _wait_ready(self) -> ReadyMark:
-        look_at_s = self._until_s - min(LATE_S, self.deadline_s / 4)
+        look_at_s = self._until_s - min(LATE_S, self.deadline_s / 3)
         while (now_s := time.monotonic()) < self._until_s:
             if (mark := await self._selected_mark()) is not None:
                 return mark
             await self._give_up_if_doomed()
             if now_s >= look_at_s:
-                self.last_look = await self._look()
+                await self._look_late()
                 look_at_s = time.monotonic() + LOOK_AGAIN_S
             await self._wait_news(min(self._until_s, look_at_s))
-        mark = await self._selected_mark(grace_s=LOOK_AGAIN_S / 2)
+        mark = await self._selected_mark()
         if mark is not None and self._is_in_time(mark):
             return mark
         raise PageFailed(self._diagnose())
@@ -167,7 +168,7 @@ class ColdLoad:
             return
         self.marks.news.clear()
 
-    async def _selected_mark(self, grace_s: float = 0.0) -> ReadyMark | None:
+    async def _selected_mark(self) -> ReadyMark | None:
         """The first mark that came from the frame that the check selects."""
         raise_if_dead(self.page, self.log)
         if self.marks.invalid:
@@ -178,18 +179,9 @@ class ColdLoad:
             )
         if not self.marks.ready:
             return None
-        selected = self.page.main_frame
-        if self.check.frame_selector:
-            try:
-                async with asyncio.timeout_at(self._loop_time(self._until_s + grace_s)):
-                    element = await self.page.query_selector(self.check.frame_selector)
-                    found = await element.content_frame() if element is not None else None
-            except TimeoutError:
-                return None
-            if found is None:
-                return None
-            selected = found
-        return next((mark for mark in self.marks.ready if mark.frame == selected), None)
+        # One look serves both ends: which frame the selector names, and what all documents have measured.
+        self.last_look = await look_at(self.page, self.check.frame_selector, LOOK_S)
+        return next((mark for mark in self.marks.ready if mark.frame == self.last_look.selected), None)
 
     async def _give_up_if_doomed(self) -> None:
         """Fails when the selected frame's document failed and the page has had its time to try again."""
@@ -199,6 +191,13 @@ class ColdLoad:
         if self.last_look.selected in self.log.documents:
             raise PageFailed(self._diagnose())
         self.log.forgive_documents()
+
+    async def _look_late(self) -> None:
+        """A look cut short by the deadline says nothing about a document that answered the one before."""
+        had_time = self._until_s - time.monotonic() >= ENOUGH_S
+        look = await self._look()
+        if had_time or look.is_whole or not self.last_look.documents:
+            self.last_look = look
 
     async def _look(self) -> Look:
         left_s = self._until_s - time.monotonic()

@@ -68,6 +68,11 @@ class Look:
     element: str
     selected: Frame | None
 
+    @property
+    def is_whole(self) -> bool:
+        """True when everything that was asked answered."""
+        return self.element != "unknown" and all(state.answered for state in self.documents.values())
+
     def state(self, frame: Frame | None) -> DocumentState:
         """What a document said, or that it did not."""
         return self.documents.get(frame, SILENT) if frame is not None else SILENT
