@@ -91,7 +91,7 @@ class Part:
     """One reference part: a file on this host that has the stated size and hash, and what is known about it.
 
     `geometry` and `dfm` are None for files that hold no part. `format` is `step`, `iges`, `brep`, `stl-binary`,
-    `stl-ascii`, `3mf`, `obj`, `dxf` or `none` (not a CAD file, or a broken one). `hostile` files are sent only to targets
+    `stl-ascii`, `3mf`, `obj` or `none` (not a CAD file, or a broken one). `hostile` files are sent only to targets
     that allow it. `family` groups files: `bracket` is one part in every format, `waffle` one shape in several sizes.
     """
 

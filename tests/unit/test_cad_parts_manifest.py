@@ -15,6 +15,7 @@ import pytest
 from fixtures.cad.generate import write_part
 from fixtures.cad.invalid import BAD_FILES
 from fixtures.cad.manifest import Committed, Manifest, PartEntry, parse_manifest, render_manifest
+from fixtures.cad.recipes import entries
 from fixtures.cad.recipes.claims import CLAIMS
 from fixtures.cad.recipes.entries import ALIASES, build_manifest
 from probes.errors import BugError, OperatorError
@@ -112,7 +113,15 @@ def test_a_manifest_is_written_as_it_is_read() -> None:
     assert render_manifest(MANIFEST) == DATA
 
 
+def test_small_and_bad_parts_are_listed_as_the_recipes_say() -> None:
+    """The quick half of the promise below: every claim and every committed file, none of the large ones."""
+    files = FOLDER / "files"
+    expected = (*entries._small_entries(files), *entries._bad_entries(files))
+    assert MANIFEST.parts[: len(expected)] == expected
+
+
 @pytest.mark.slow
+@pytest.mark.timeout(600)
 def test_the_manifest_is_what_the_recipes_say() -> None:
     """Sizes, hashes and ground truth were written by the tool, from formulas and bytes, and not by hand."""
     assert render_manifest(build_manifest(FOLDER / "files", MANIFEST.tools)) == DATA
