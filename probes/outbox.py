@@ -283,7 +283,7 @@ class Outbox:
         if not count:
             return
         self._db.execute("UPDATE state SET lost = lost + ?", (count,))
-        loss = {"first_seq": first_seq, "last_seq": last_seq, "entries": count, "reason": reason}
+        loss = {"schema_version": 1, "first_seq": first_seq, "last_seq": last_seq, "entries": count, "reason": reason}
         self._append(EntryKind.LOSS, json.dumps(loss).encode())
         log.error("outbox.dropped", path=str(self.path), **loss)
 

@@ -132,7 +132,7 @@ def test_a_full_outbox_drops_the_oldest_and_says_so(tmp_path: Path, capsys: pyte
         depth = outbox.depth()
         entries = outbox.pending()
         losses = [json.loads(entry.body) for entry in entries if entry.kind is EntryKind.LOSS]
-        assert losses == [{"first_seq": 1, "last_seq": 2, "entries": 2, "reason": "full"}]
+        assert losses == [{"schema_version": 1, "first_seq": 1, "last_seq": 2, "entries": 2, "reason": "full"}]
         assert [entry.seq for entry in entries] == list(range(3, 13))
         assert depth.lost == 2
         assert depth.body_bytes == sum(len(entry.body) for entry in entries)
