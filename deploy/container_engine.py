@@ -24,7 +24,7 @@ __all__ = ["Engine", "EngineError", "Lent", "choose_engine", "lend_settings"]
 
 _BUILD_DEADLINE_S = 1800
 _RUN_DEADLINE_S = 300
-_ANSWER_DEADLINE_S = 30
+_ANSWER_DEADLINE_S = 60
 _DEBIAN = "bookworm"
 _CA_BUNDLE = "/run/secrets/ca_bundle"
 
@@ -59,6 +59,10 @@ class Engine(Protocol):
 
         `program` takes the place of the image's entry point.
         """
+        ...
+
+    def close(self) -> None:
+        """Remove what the runs left; the image stays."""
         ...
 
 
@@ -129,6 +133,9 @@ class ServiceEngine:
         ]
         return _output(command, _RUN_DEADLINE_S)
 
+    def close(self) -> None:
+        """Nothing is left: every container was removed when it ended."""
+
 
 class BuildahEngine:
     """Debian's buildah as root, without a service, without namespaces, without a registry."""
@@ -139,6 +146,7 @@ class BuildahEngine:
         self._tag = f"localhost/{tag}"
         self._base = f"localhost/{tag}-base-{_DEBIAN}"
         self._store = store
+        self._container = ""
         self._buildah = ["buildah", "--storage-driver=vfs", f"--root={store}/images", f"--runroot={store}/run"]
 
     def build(self, context: Path, *, base_image: str, lent: Lent) -> None:
@@ -159,16 +167,24 @@ class BuildahEngine:
         _output([*self._buildah, *words], _BUILD_DEADLINE_S)
 
     def run(self, arguments: Sequence[str], *, program: str = "", environ: Mapping[str, str] | None = None) -> str:
-        """Run in a container that is removed afterwards; `buildah run` does not know entry points, so it is told."""
+        """Run in one container for all runs: with vfs each new one is a copy of the whole image.
+
+        `buildah run` does not know entry points, so it is told.
+        """
+        if not self._container:
+            self._container = _output([*self._buildah, "from", self._tag], _BUILD_DEADLINE_S).strip()
         inspected = json.loads(_output([*self._buildah, "inspect", "--type=image", self._tag]))
         entry = [program] if program else inspected["OCIv1"]["config"]["Entrypoint"]
         variables = [f"--env={name}={value}" for name, value in (environ or {}).items()]
-        container = _output([*self._buildah, "from", self._tag]).strip()
-        try:
-            words = ["run", "--isolation=chroot", "--network=host", *variables, container, "--", *entry, *arguments]
-            return _output([*self._buildah, *words], _RUN_DEADLINE_S)
-        finally:
-            _output([*self._buildah, "rm", container])
+        words = ["run", "--isolation=chroot", "--network=host", *variables, self._container, "--", *entry, *arguments]
+        return _output([*self._buildah, *words], _RUN_DEADLINE_S)
+
+    def close(self) -> None:
+        """Remove the container of the runs, and images that a newer one has taken the name of."""
+        if self._container:
+            _output([*self._buildah, "rm", self._container], _BUILD_DEADLINE_S)
+            self._container = ""
+        _output([*self._buildah, "rmi", "--prune", "--force"], _BUILD_DEADLINE_S)
 
     def _has(self, image: str) -> bool:
         return (

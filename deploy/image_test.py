@@ -14,7 +14,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 from deploy.container_engine import Engine, EngineError, choose_engine, lend_settings
@@ -40,23 +40,31 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--scenario", action="append", help="what to run in it; default: quote")
     options = parser.parse_args(arguments)
     try:
-        engine = choose_engine(ROOT / "var" / "image-test", tag=TAG)
-        with tempfile.TemporaryDirectory() as folder:
-            print(f"image-test: building with {engine.name}; this takes minutes", flush=True)
-            engine.build(ROOT, base_image=options.base_image, lent=lend_settings(Path(folder)))
-        _check_content(engine)
-        _check_journeys(engine, options.scenario or ["quote"])
+        with closing(choose_engine(ROOT / "var" / "image-test", tag=TAG)) as engine:
+            _show(engine, options.base_image, options.scenario or ["quote"])
     except EngineError as error:
         print(f"image-test: {error}", file=sys.stderr)
         return 3
     except NotShownError as error:
         print(f"image-test: FAILED: {error}", file=sys.stderr)
         return 1
+    except subprocess.TimeoutExpired as error:
+        print(f"image-test: {error}", file=sys.stderr)
+        return 3
     except subprocess.CalledProcessError as error:
         print(f"{error.stdout[-4000:]}\n{error.stderr[-4000:]}\nimage-test: FAILED: {error}", file=sys.stderr)
         return 1
     print("image-test: passed")
     return 0
+
+
+def _show(engine: Engine, base_image: str, scenarios: Sequence[str]) -> None:
+    """Build, look inside, run."""
+    with tempfile.TemporaryDirectory() as folder:
+        print(f"image-test: building with {engine.name}; this takes minutes", flush=True)
+        engine.build(ROOT, base_image=base_image, lent=lend_settings(Path(folder)))
+    _check_content(engine)
+    _check_journeys(engine, scenarios)
 
 
 def _check_content(engine: Engine) -> None:
