@@ -13,14 +13,16 @@ __all__ = ["make_run_id", "make_trace_id", "make_traceparent"]
 
 # Crockford's alphabet in lower case: no i, l, o, u, and it sorts as its values do. Source: https://www.crockford.com/base32.html
 ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
-RUN_ID_LENGTH = 26
 RANDOM_BITS = 80
+# Two characters at a time: a run id is made on the way of every check.
+PAIRS = tuple(first + second for first in ALPHABET for second in ALPHABET)
+PAIR_SHIFTS = tuple(range(120, -1, -10))
 
 
 def make_run_id(now: datetime) -> str:
     """26 characters: 48 bits of Unix milliseconds, then 80 random bits; sorts by time. Source: the ULID layout."""
     value = (int(now.timestamp() * 1000) << RANDOM_BITS) | secrets.randbits(RANDOM_BITS)
-    return "".join([ALPHABET[(value >> shift) & 31] for shift in range(5 * (RUN_ID_LENGTH - 1), -1, -5)])
+    return "".join([PAIRS[(value >> shift) & 1023] for shift in PAIR_SHIFTS])
 
 
 def make_trace_id() -> str:
