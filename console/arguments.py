@@ -8,6 +8,7 @@ fleet grows. Refuses abbreviated options, because a script must not change meani
 from __future__ import annotations
 
 import argparse
+import difflib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import metadata
@@ -68,7 +69,10 @@ def parse_arguments(argv: Sequence[str]) -> Arguments:
     """The arguments; raises OperatorError for a wrong combination, SystemExit for --help, --version and what argparse refuses."""
     # What follows `platform` belongs to the stand-in, whose options are its own.
     passed_on = tuple(argv[1:]) if argv[:1] == ["platform"] else ()
-    found = _parser().parse_intermixed_args(["platform"] if passed_on else list(argv))
+    parser = _parser()
+    own = ["platform"] if passed_on else list(argv)
+    _refuse_unknown_options(own, parser)
+    found = parser.parse_intermixed_args(own)
     arguments = Arguments(
         command=found.command or "",
         rest=passed_on or tuple(found.rest),
@@ -89,6 +93,18 @@ def parse_arguments(argv: Sequence[str]) -> Arguments:
     return arguments
 
 
+def _refuse_unknown_options(words: Sequence[str], parser: argparse.ArgumentParser) -> None:
+    """Argparse would take the value of a misspelt option for a command, and blame that."""
+    known = [option for action in parser._actions for option in action.option_strings]  # noqa: SLF001 - it has no other list
+    for word in words:
+        option = word.partition("=")[0]
+        if option.startswith("--") and option not in known:
+            near = difflib.get_close_matches(option, known, n=1)
+            raise OperatorError(
+                f"unknown option {option!r}", remedy=f"Did you mean {near[0]!r}?" if near else "See --help"
+            )
+
+
 def _check(arguments: Arguments) -> None:
     """Refuse combinations that could only be a slip."""
     if not arguments.command and not arguments.scenarios:
@@ -96,10 +112,12 @@ def _check(arguments: Arguments) -> None:
             "nothing to do: no scenario and no command",
             remedy="Try --scenario cad-large, `list` to see what there is, or --help",
         )
+    if arguments.command and arguments.command not in COMMANDS:
+        near = difflib.get_close_matches(arguments.command, COMMANDS, n=1)
+        remedy = f"Did you mean {near[0]!r}?" if near else f"To run a scenario: --scenario {arguments.command}"
+        raise OperatorError(f"{arguments.command!r} is not a command", remedy=remedy)
     if arguments.command and arguments.scenarios:
         raise OperatorError(f"--scenario does not go with the command {arguments.command!r}", where="--scenario")
-    if arguments.rest and not arguments.command:
-        raise OperatorError(f"{arguments.rest[0]!r} is not a command", remedy="See --help")
     if arguments.rest and arguments.command not in ("show", "platform"):
         raise OperatorError(f"{arguments.command!r} takes no further word, not {arguments.rest[0]!r}")
     if arguments.command == "show" and len(arguments.rest) > 1:
@@ -115,7 +133,7 @@ def _parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     parser.add_argument("--version", action="version", version=f"probe-fleet {_version()}")
-    parser.add_argument("command", nargs="?", choices=sorted(COMMANDS), metavar="COMMAND", help="see below")
+    parser.add_argument("command", nargs="?", metavar="COMMAND", help="see below")
     parser.add_argument("rest", nargs="*", metavar="WORD", help=argparse.SUPPRESS)
     _add_what(parser)
     _add_output(parser)

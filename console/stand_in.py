@@ -24,7 +24,7 @@ __all__ = ["ROOT", "StandIn", "run_in_foreground", "start_stand_in"]
 
 ROOT = Path(__file__).resolve().parent.parent
 _MODULE = "fixtures.platform"
-_READY_DEADLINE_S = 30.0
+_READY_DEADLINE_S = 60.0
 _STOP_DEADLINE_S = 5.0
 _SHOWN_LINES = 8
 

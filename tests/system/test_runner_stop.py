@@ -1,0 +1,142 @@
+"""Ctrl-C and SIGTERM, sent to the real process while a run is going on."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.runner_kit import ROOT
+
+SLOW = '''
+"""A journey that makes something and then waits for good."""
+from probes.registry import scenario
+
+@scenario("endless", timeout="60s")
+async def endless(probe):
+    """Wait, with something to clean up."""
+    async def undo():
+        print("undone", flush=True)
+    probe.on_cleanup("undo", undo)
+    async with probe.step("wait"):
+        print("waiting", flush=True)
+        await probe.sleep(50)
+
+@scenario("stubborn", timeout="60s")
+async def stubborn(probe):
+    """Wait, with a clean-up that hangs."""
+    async def undo():
+        print("hanging", flush=True)
+        await probe.clock.sleep(50)
+    probe.on_cleanup("undo", undo)
+    async with probe.step("wait"):
+        print("waiting", flush=True)
+        await probe.clock.sleep(50)
+'''
+
+
+@contextmanager
+def running(folder: Path, *arguments: str) -> Iterator[subprocess.Popen[str]]:
+    """The command in a process of its own, killed if the test leaves it."""
+    own = folder / "own"
+    own.mkdir()
+    (own / "slow.py").write_text(SLOW)
+    with subprocess.Popen(
+        [sys.executable, "-u", "runner.py", "--scenarios", str(own), *arguments],
+        cwd=ROOT,
+        env={**os.environ, "XDG_STATE_HOME": str(folder), "COLUMNS": "120"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        guard = threading.Timer(60, process.kill)
+        guard.start()
+        try:
+            yield process
+        finally:
+            guard.cancel()
+            process.kill()
+
+
+def read_until(process: subprocess.Popen[str], word: str) -> str:
+    """What it printed up to the line that has `word`."""
+    assert process.stdout is not None
+    seen = []
+    for line in process.stdout:
+        seen.append(line)
+        if word in line:
+            return "".join(seen)
+    pytest.fail(f"{word!r} was never printed: {''.join(seen)}")
+
+
+def stand_in_pid(printed: str) -> int:
+    """The process that listens at the address of the first line."""
+    port = int(printed.splitlines()[0].rpartition(":")[2])
+    needle = f":{port:04X} "
+    table = Path("/proc/net/tcp").read_text().splitlines()[1:]
+    inode = next(line.split()[9] for line in table if needle in line and line.split()[3] == "0A")
+    for descriptor in Path("/proc").glob("[0-9]*/fd/*"):
+        try:
+            if str(descriptor.readlink()) == f"socket:[{inode}]":
+                return int(descriptor.parts[2])
+        except OSError:
+            continue
+    pytest.fail(f"nobody listens on port {port}")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_request_to_stop_cleans_up_and_tells_what_there_was(tmp_path: Path, number: signal.Signals) -> None:
+    """Clean-up runs, the report and its JSON are written, the stand-in is gone; exit code 3, nobody is charged."""
+    report = tmp_path / "report.json"
+    with running(tmp_path, "--scenario", "endless", "--json", str(report)) as process:
+        printed = read_until(process, "waiting")
+        platform = stand_in_pid(printed)
+        process.send_signal(number)
+        out, err = process.communicate(timeout=30)
+    assert process.returncode == 3, err
+    assert "undone" in out
+    assert "INTERRUPTED: this is what there was so far." in out
+    assert "aborted" in out
+    assert "stopping: cleaning up first" in err
+    written = json.loads(report.read_bytes())
+    assert written["interrupted"] is True
+    assert [run["outcome"] for run in written["runs"]] == ["inconclusive"]
+    assert not Path(f"/proc/{platform}").exists()
+
+
+def test_a_second_request_leaves_at_once(tmp_path: Path) -> None:
+    """When clean-up hangs, a person is not kept waiting; the stand-in ends with us."""
+    with running(tmp_path, "--scenario", "stubborn") as process:
+        printed = read_until(process, "waiting")
+        platform = stand_in_pid(printed)
+        process.send_signal(signal.SIGINT)
+        read_until(process, "hanging")
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=10)
+    assert process.returncode == 3
+    assert "stopped at once" in err
+    gone = threading.Event()
+    for _ in range(100):
+        if not Path(f"/proc/{platform}").exists():
+            break
+        gone.wait(0.1)
+    assert not Path(f"/proc/{platform}").exists()
+
+
+def test_a_request_between_rounds_ends_the_session(tmp_path: Path) -> None:
+    """Waiting for the next round is no run: what there was is told, and interrupted."""
+    with running(tmp_path, "--scenario", "web-health", "--every", "1h") as process:
+        read_until(process, "✓ web-health")
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=30)
+    assert process.returncode == 3, err
+    assert "PASSED: 1 run" in out
+    assert "INTERRUPTED" in out
