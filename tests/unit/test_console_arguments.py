@@ -9,40 +9,15 @@ import pytest
 from console.arguments import parse_arguments
 from probes.errors import OperatorError
 
+WHOLE_LINE = (
+    "--scenario cad-* --scenario quote --target cnc-quote --repeat 59 --every 1.5m --json - --junit j.xml "
+    "--evidence always --evidence-dir e --scenarios mine --scenarios ours --settings f.toml --quiet --seed 7"
+)
+
 
 def test_every_option_of_a_run_is_understood() -> None:
     """The whole line that a person may type."""
-    arguments = parse_arguments(
-        [
-            "--scenario",
-            "cad-*",
-            "--scenario",
-            "quote",
-            "--target",
-            "cnc-quote",
-            "--repeat",
-            "59",
-            "--every",
-            "1.5m",
-            "--json",
-            "-",
-            "--junit",
-            "j.xml",
-            "--evidence",
-            "always",
-            "--evidence-dir",
-            "e",
-            "--scenarios",
-            "mine",
-            "--scenarios",
-            "ours",
-            "--settings",
-            "f.toml",
-            "--quiet",
-            "--seed",
-            "7",
-        ]
-    )
+    arguments = parse_arguments(WHOLE_LINE.split())
     assert arguments.scenarios == ("cad-*", "quote")
     assert (arguments.target, arguments.repeat, arguments.every_s) == ("cnc-quote", 59, 90.0)
     assert arguments.json_to_stdout
