@@ -21,6 +21,7 @@ READ = selectors.EVENT_READ
 WRITE = selectors.EVENT_WRITE
 
 _PIECES_PER_TURN = 64
+_SCRATCH_BYTES = 1_048_576
 
 
 class Watched(Protocol):
@@ -48,12 +49,20 @@ class Watch:
         self._looked_ns = time.monotonic_ns()
         self._worked_ns = time.thread_time_ns()
         self._turn_is_due = False
+        self._scratch: memoryview | None = None
         self._loop.add_reader(self._selector, self._turn)
 
     @property
     def loop(self) -> asyncio.AbstractEventLoop:
         """The loop that this watch belongs to."""
         return self._loop
+
+    @property
+    def scratch(self) -> memoryview:
+        """A buffer for bytes on their way from a file to a socket; whoever uses it is done with it before anyone else runs."""
+        if self._scratch is None:
+            self._scratch = memoryview(bytearray(_SCRATCH_BYTES))
+        return self._scratch
 
     def close(self) -> None:
         """Leaves the loop; the sockets must be closed by those who opened them."""
