@@ -7,7 +7,7 @@ Called by `console.session` and `console.demo`.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,14 +24,15 @@ from probes.templates import names_in, names_in_json
 __all__ = ["Choice", "ChosenTarget", "choose_scenarios", "open_stand_in", "open_target", "own_folders"]
 
 _STAND_IN = "stand-in"
+Say = Callable[[str], None]
+"""Prints a line; what is probed is said before it is started or asked."""
 
 
 @dataclass(frozen=True, slots=True)
 class ChosenTarget:
-    """What is probed, in a sentence for the first line, and the stand-in if one was started for it."""
+    """What is probed, who chose it, and the stand-in if one was started for it."""
 
     target: Target
-    sentence: str
     chosen_by: str
     stand_in: StandIn | None = None
 
@@ -50,21 +51,23 @@ def own_folders(folder: Path | None) -> tuple[Path, ...]:
 
 
 @asynccontextmanager
-async def open_target(asked: str, settings: Settings) -> AsyncIterator[ChosenTarget]:
-    """The target that was asked for or is configured; with neither, a stand-in for the length of the block."""
+async def open_target(asked: str, settings: Settings, *, say: Say) -> AsyncIterator[ChosenTarget]:
+    """The target that was asked for or is configured; with neither, a stand-in for the length of the block. Says which."""
     folders = own_folders(settings.targets_dir)
     name = asked or settings.target
     if name:
         target = load_target(name, folders=folders, environ=settings.environ)
         chosen_by = "--target" if asked else "the settings"
-        yield ChosenTarget(target, f"Probing {target.name} at {_address(target)}", chosen_by)
+        say(f"Probing {target.name} at {_address(target)}")
+        yield ChosenTarget(target, chosen_by)
         return
-    async with open_stand_in(settings) as chosen:
+    say("Probing a stand-in that is started for it: no target is configured (--target names one)")
+    async with open_stand_in(settings, say=say) as chosen:
         yield chosen
 
 
 @asynccontextmanager
-async def open_stand_in(settings: Settings) -> AsyncIterator[ChosenTarget]:
+async def open_stand_in(settings: Settings, *, say: Say) -> AsyncIterator[ChosenTarget]:
     """A stand-in of our own for the length of the block."""
     async with start_stand_in() as stand_in:
         target = load_target(
@@ -74,8 +77,8 @@ async def open_stand_in(settings: Settings) -> AsyncIterator[ChosenTarget]:
             ca_file=stand_in.ca_file,
             trusted_spki=stand_in.trusted_spki,
         )
-        sentence = f"Probing a stand-in started here (no target configured): {_address(target)}"
-        yield ChosenTarget(target, sentence, "none configured", stand_in)
+        say(f"the stand-in is ready: {_address(target)}")
+        yield ChosenTarget(target, "none configured", stand_in)
 
 
 def _address(target: Target) -> str:

@@ -62,15 +62,15 @@ _LESSON = Lesson(
 async def run_demo(desk: Desk) -> ExitCode:
     """Show what the fleet does on a machine that has nothing else; 0 when everything was as it should be."""
     registry = load_scenarios(desk.arguments, desk.settings)
-    async with open_stand_in(desk.settings) as chosen:
-        desk.console.print(f"{chosen.sentence}\n", highlight=False)
+    desk.say("Probing a stand-in that is started for the demo")
+    async with open_stand_in(desk.settings, say=desk.say) as chosen:
         choice = choose_scenarios(["*"], registry, chosen.target)
         return await _show(desk, chosen, choice, registry)
 
 
 async def _show(desk: Desk, chosen: ChosenTarget, choice: Choice, registry: Registry) -> ExitCode:
     console, clock = desk.console, desk.clock
-    console.print(Text(f"1. Every journey of a customer, {_ROUNDS} times", style="bold"))
+    console.print(Text(f"\n1. Every journey of a customer, {_ROUNDS} times", style="bold"))
     with Progress(console.file, clock, quiet=desk.arguments.quiet, each_step=False) as progress:
         async with open_environment(
             desk.arguments, desk.settings, chosen.target, choice.specs, clock=clock, progress=progress

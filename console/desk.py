@@ -23,3 +23,8 @@ class Desk:
     console: Console
     clock: Clock
     stop: Stop
+
+    def say(self, text: str) -> None:
+        """A line for the person, unless only the verdict is wanted."""
+        if not self.arguments.quiet:
+            self.console.print(text, highlight=False, soft_wrap=True)

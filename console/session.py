@@ -38,9 +38,7 @@ async def run_session(desk: Desk) -> ExitCode:
     objectives = load_objectives()
     registry = load_scenarios(arguments, desk.settings)
     registry.select(arguments.scenarios)  # a name that does not exist is told before a stand-in is started for it
-    async with open_target(arguments.target, desk.settings) as chosen:
-        if not arguments.quiet:
-            desk.console.print(chosen.sentence, highlight=False)
+    async with open_target(arguments.target, desk.settings, say=desk.say) as chosen:
         choice = choose_scenarios(arguments.scenarios, registry, chosen.target)
         runs, notes = await _run(desk, choice, chosen)
         desk.stop.leave_be()

@@ -41,9 +41,9 @@ def test_a_run_without_a_target_starts_a_stand_in_and_says_so_first(call: Runner
     """Nothing but the scenario's name is needed; the first line says what is probed and why."""
     outcome = call("--scenario", "sign-in")
     assert outcome.code == 0, outcome.err
-    assert outcome.out.splitlines()[0].startswith(
-        "Probing a stand-in started here (no target configured): http://127.0.0.1:"
-    )
+    first, second = outcome.out.splitlines()[:2]
+    assert first == "Probing a stand-in that is started for it: no target is configured (--target names one)"
+    assert second.startswith("the stand-in is ready: http://127.0.0.1:")
     assert "PASSED: 1 run" in outcome.out
     assert outcome.err == ""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -78,8 +79,8 @@ def read_until(process: subprocess.Popen[str], word: str) -> str:
 
 
 def stand_in_pid(printed: str) -> int:
-    """The process that listens at the address of the first line."""
-    port = int(printed.splitlines()[0].rpartition(":")[2])
+    """The process that listens at the address that was printed."""
+    port = int(re.findall(r"http://127\.0\.0\.1:(\d+)", printed)[0])
     needle = f":{port:04X} "
     table = Path("/proc/net/tcp").read_text().splitlines()[1:]
     inode = next(line.split()[9] for line in table if needle in line and line.split()[3] == "0A")
