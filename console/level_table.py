@@ -83,4 +83,4 @@ def verdict_text(judgement: LineJudgement) -> str:
         case Verdict.NOT_ENOUGH_DATA if judgement.bad:
             return "bad so far; too few to say more"
         case Verdict.NOT_ENOUGH_DATA:
-            return f"good so far; needs {count_text(judgement.needed, 'run')}"
+            return f"good; needs {count_text(judgement.needed, 'run')}"

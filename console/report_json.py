@@ -33,6 +33,7 @@ def render_report(report: Report, *, target: Mapping[str, str], exit_code: ExitC
         "interrupted": report.interrupted,
         "verdict": [*outcome_sentences(report.runs), *sureness_sentences(report.judgements, report.runs)],
         "left_out": list(report.left_out),
+        "notes": list(report.notes),
         "service_levels": [_level(judgement) for judgement in report.judgements],
         "runs": [json.loads(render_run(run)) for run in report.runs],
     }
