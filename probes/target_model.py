@@ -149,7 +149,7 @@ class Poll(_Strict):
     """
 
     first_s: Seconds = 0.1
-    factor: Annotated[float, Field(ge=1, le=4)] = 1.5
+    factor: Annotated[float, Field(ge=1, le=4)] = 1.15
     most_s: Seconds = 2.0
     deadline_s: Seconds
     pending_statuses: Items[int] = ()

@@ -26,7 +26,7 @@ async def cad_invalid(probe: Journey) -> None:
             upload = await platform.offer(part)
             answer = upload if isinstance(upload, Refused) else await platform.try_analyse(upload)
             expect_outcome(probe, answer, part)
-            if not isinstance(upload, Refused) and isinstance(answer, Refused) and platform.can_quote_unmeasured():
+            if part.outcome == "reject" and not isinstance(upload, Refused) and platform.can_quote_unmeasured():
                 expect_refusal(probe, await platform.offer_quote(upload), f"a quote for {part.upload_name}")
         if step.failure is not None and step.failure.kind is FailureKind.TIMEOUT:
             return  # a platform that does not answer would use up the time of all the other files too

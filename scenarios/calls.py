@@ -23,7 +23,7 @@ from probes.records import FailureKind
 from probes.target_model import Check, Poll, Request, ResultRule
 from probes.templates import TemplateError, fill_json, fill_text, fill_url, names_in_json
 
-__all__ = ["Done", "Refused", "call", "instant_of", "placeholders"]
+__all__ = ["Done", "Refused", "call", "instant_of", "placeholders", "results_of"]
 
 Values = Mapping[str, object]
 
@@ -95,6 +95,15 @@ async def call(
     return Done(results, response, seen)
 
 
+def results_of(probe: Journey, operation: str, answer: object) -> Values:
+    """The results of an operation's only request in an answer that somebody else got; missing ones are None."""
+    (request,) = probe.target.operation(operation).requests
+    return {
+        name: in_unit_of(_found(rule.path, answer), rule.unit, unit_of_name(name))
+        for name, rule in request.results.items()
+    }
+
+
 def _known_values(probe: Journey, given: Values, scopes: Mapping[str, Values]) -> dict[str, object]:
     """Every placeholder that has a value, except for secrets, which are looked up only by requests that use them."""
     return {
@@ -122,7 +131,7 @@ async def _send(
             f"{operation}: {error}", remedy="The script must do the operation that finds it first (for example sign_in)"
         ) from error
     poll = request.poll
-    accept = {*request.accept, *extra, *(poll.pending_statuses if poll else ())}
+    accept = tuple(dict.fromkeys((*request.accept, *extra, *(poll.pending_statuses if poll else ()))))
 
     async def ask() -> HttpResponse:
         return await probe.request(

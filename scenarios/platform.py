@@ -18,7 +18,7 @@ from probes.journey import Journey, SideEffectHandle
 from probes.parts import Part
 from probes.records import FailureKind
 from probes.target_operations import AMOUNTS
-from scenarios.calls import Done, Refused, call, placeholders
+from scenarios.calls import Done, Refused, call, placeholders, results_of
 from scenarios.expectations import CENT, expect_sum
 from scenarios.results import Analysis, Order, Price, Quote, Upload
 
@@ -27,6 +27,7 @@ __all__ = ["Platform", "open_platform", "part_attributes"]
 MOST_READ_BACK_BYTES = 4 * 1024 * 1024
 """Larger files are not read back: the answer would have to be held in memory, and would double the traffic."""
 
+NOT_SEEN = "made by the widget; its own request was not recognised, so nothing is known of it"
 ANY_SUCCESS = range(200, 300)
 
 
@@ -119,6 +120,29 @@ class Platform:
         if done.has("stored_bytes"):
             self._probe.expect_equal("stored bytes", done.results["stored_bytes"], part.file_bytes)
         return upload
+
+    def adopt_upload(self, part: Part, name: str, answer: object | None) -> None:
+        """Record a file that a widget uploaded, and have it removed; `answer` is what the platform told the widget."""
+        effect = self._probe.made("upload", name, sha256=part.sha256)
+        if answer is None:
+            effect.detail = NOT_SEEN
+            return
+        upload = Upload(part, name, results_of(self._probe, "upload", answer), effect)
+        self._remove_later(f"delete {name}", "delete_upload", upload, effect)
+
+    def adopt_quote(self, answer: object | None, token: str) -> None:
+        """Record a quote that a widget made, and have it removed with its visitor's own token."""
+        if answer is None:
+            self._probe.made("quote", "").detail = NOT_SEEN
+            return
+        results = results_of(self._probe, "quote", answer)
+        quote_id = str(results.get("quote_id"))
+        effect = self._probe.made("quote", quote_id)
+        if token:
+            self._sign_in = {"token": self._probe.hide(token)}
+        self._remove_later(
+            f"delete quote {quote_id}", "delete_quote", Quote(quote_id, "", 0.0, results, effect), effect
+        )
 
     def can_read_back(self, upload: Upload) -> bool:
         """True when the target says how and the file is small enough to be held in memory."""

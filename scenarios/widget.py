@@ -12,6 +12,7 @@ import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
+from playwright.async_api import Error as PlaywrightError
 from playwright.async_api import FilePayload, Frame
 
 from probes.answers import UNITS
@@ -21,14 +22,20 @@ from probes.journey import Journey
 from probes.parts import Part
 from probes.records import Failure, FailureKind, PageLoad
 from probes.target_model import Shown, Widget
-from probes.templates import fill_url
+from probes.templates import fill_url, names_in
 from scenarios.expectations import expect_fair_units, expect_sum
 
-__all__ = ["ShownPrice", "WidgetPage"]
+__all__ = ["ShownPrice", "WidgetAnswer", "WidgetPage"]
 
 NUMBER = re.compile(r"\d[\d,]*(?:\.\d+)?")
 WORK = ("fetch", "xhr")
 """The requests of the widget's own work, as opposed to pictures and styles."""
+
+DRIVE_ATTRIBUTE = "browser.drive_s"
+"""Run attribute: what driving the browser cost in all driven steps together, so that a reader can take it off."""
+
+LOOK_AGAIN_S = 0.02
+MOST_LOOKS = 25
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +45,14 @@ class ShownPrice:
     quantity: int
     unit_price: float
     total_price: float
+
+
+@dataclass(frozen=True, slots=True)
+class WidgetAnswer:
+    """An answer that the widget got: its JSON, and the visitor's own token, if the request had one."""
+
+    body: object
+    token: str
 
 
 class WidgetPage:
@@ -50,6 +65,7 @@ class WidgetPage:
         self._session = session
         self._widget: Widget = probe.target.widget
         self._frame: Frame | None = None
+        self._requests_of_load = 0
 
     @property
     def frame(self) -> Frame:
@@ -60,12 +76,12 @@ class WidgetPage:
 
     async def load(self) -> PageLoad:
         """Load the customer's page cold, and return when the widget's own controls answer inside the frame."""
-        values = {**self._probe.target.bases, **{f"value.{k}": v for k, v in self._probe.target.values.items()}}
         ready = ReadyCheck(self._widget.frame, self._widget.controls, self._widget.answers)
-        url = fill_url(self._widget.page, values)
+        url = fill_url(self._widget.page, self._constants())
         page = await self._session.load(url, ready=ready, deadline_s=self._probe.remaining_s())
         self._probe.record_page(page)
         self._frame = await self._session.frame(self._widget.frame)
+        self._requests_of_load = self._session.log.total_requests
         return page
 
     async def settle(self) -> PageLoad:
@@ -75,16 +91,39 @@ class WidgetPage:
         self._probe.record_page(page)
         return page
 
-    async def upload(self, part: Part, content: bytes) -> PageMoment:
+    async def upload(self, part: Part, content: bytes) -> None:
         """Choose the file and wait until the widget says that it was taken. Its name begins with the run id."""
-        name = f"{self._probe.run_id}-{part.upload_name}"
-        effect = self._probe.made("upload", name, sha256=part.sha256)
-        effect.fate, effect.detail = "kept", "uploaded by a guest of the widget, which offers no way to delete"
-        payload = FilePayload(name=name, mimeType=part.media_type, buffer=content)
-        return await self._after(
+        payload = FilePayload(name=self.file_name(part), mimeType=part.media_type, buffer=content)
+        await self._after(
             lambda: self.frame.set_input_files(self._widget.file_input, payload),
             Condition.text(self._widget.uploaded_text),
         )
+
+    def file_name(self, part: Part) -> str:
+        """What the uploaded file is called."""
+        return f"{self._probe.run_id}-{part.upload_name}"
+
+    async def answer_to(self, operation: str) -> WidgetAnswer | None:
+        """What the platform answered when the widget itself did the operation, as the target describes it; None if not seen.
+
+        Outside of steps: the browser is asked for the body.
+        """
+        if not self._probe.target.has(operation):
+            return None
+        request = self._probe.target.operation(operation).requests[0]
+        url = fill_url(request.url, self._constants()) if set(names_in(request.url)) <= set(self._constants()) else ""
+        for entry in reversed(self._session.log.requests.values()):
+            if (entry.request.method, entry.request.url) == (request.method, url) and entry.response is not None:
+                try:
+                    body: object = await entry.response.json()
+                except (PlaywrightError, ValueError):
+                    return None
+                return WidgetAnswer(body, entry.request.headers.get("authorization", "").removeprefix("Bearer "))
+        return None
+
+    def _constants(self) -> dict[str, str]:
+        values = {f"value.{name}": text for name, text in self._probe.target.values.items()}
+        return {**self._probe.target.bases, **values}
 
     async def analyse(self) -> None:
         """Wait until the widget shows what it measured and checked."""
@@ -171,9 +210,6 @@ class WidgetPage:
         await self._after(
             (lambda: self.frame.click(button)) if button else None, Condition.usable(self._widget.summary)
         )
-        if self._widget.quote_id:
-            effect = self._probe.made("quote", await self._text(self._widget.quote_id))
-            effect.fate, effect.detail = "kept", "made by a guest of the widget, who alone may delete it"
         if price is not None and self._widget.quote_total:
             total = await self._text(self._widget.quote_total)
             self._probe.expect_close("quote's total", parse_amount(total), price.total_price, abs_tol=0.005)
@@ -189,21 +225,34 @@ class WidgetPage:
             wanted.describes,
             prepare=wanted.prepare,
         )
-        requests = self._session.log.total_requests
         deadline_s = self._probe.remaining_s()
         if action is None:
             moment = await self._session.until(self.frame, until, deadline_s)
         else:
             moment = await self._session.perform(action, frame=self.frame, until=until, deadline_s=deadline_s)
+        before = self._probe.attributes.get(DRIVE_ATTRIBUTE, 0.0)
+        self._probe.attributes[DRIVE_ATTRIBUTE] = (before if isinstance(before, float) else 0.0) + moment.drive_ns / 1e9
         if isinstance(moment.value, dict) and "error" in moment.value:
-            raise self._session.failed(self._failure(str(moment.value["error"]), requests))
+            await self._hear_of_failure()
+            raise self._session.failed(self._failure(str(moment.value["error"])))
         return moment
 
-    def _failure(self, words: str, requests: int) -> Failure:
-        """What went wrong when the widget says so: the kind is that of its own first request that failed."""
-        message = f"the widget says: {words}"
-        for failed in self._session.log.failed_since(requests, WORK):
-            message += f" ({failed.describe(self._session.log.mask)})"
+    async def _hear_of_failure(self) -> None:
+        """The page's words can be faster than the news of the request that failed."""
+        log = self._session.log
+        for _ in range(MOST_LOOKS):
+            if log.failed_since(self._requests_of_load, WORK) or not log.pending():
+                return
+            await self._probe.sleep(LOOK_AGAIN_S)
+
+    def _failure(self, words: str) -> Failure:
+        """What went wrong when the widget says so: the kind is that of the latest of its own requests that failed.
+
+        The request may belong to an earlier step: the widget asks for the price as soon as it has the analysis.
+        """
+        log, message = self._session.log, f"the widget says: {words}"
+        for failed in reversed(log.failed_since(self._requests_of_load, WORK)):
+            message += f" ({failed.describe(log.mask)})"
             if failed.status == 429:
                 return Failure(FailureKind.RATE_LIMITED, message, "429")
             if failed.status:

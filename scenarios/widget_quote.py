@@ -21,6 +21,8 @@ async def widget_quote(probe: Journey) -> None:
             await widget.load()
         async with probe.step("upload", deadline_s=30, **part_attributes(part)):
             await widget.upload(part, content)
+        uploaded = await widget.answer_to("upload")
+        probe.platform.adopt_upload(part, widget.file_name(part), uploaded and uploaded.body)
         async with probe.step("analyse", deadline_s=60, **part_attributes(part)):
             await widget.analyse()
         await widget.expect_geometry(part)
@@ -29,3 +31,5 @@ async def widget_quote(probe: Journey) -> None:
         widget.expect_fair(prices)
         async with probe.step("quote", deadline_s=30):
             await widget.quote(prices[-1] if prices else None)
+        quoted = await widget.answer_to("quote")
+        probe.platform.adopt_quote(quoted and quoted.body, quoted.token if quoted else "")
