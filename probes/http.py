@@ -323,6 +323,7 @@ class HttpClient:
             connection = kept.pop()
             if connection.line.is_quiet():
                 connection.reused = True
+                connection.line.resume()
                 return connection
             connection.close()
         return None

@@ -301,13 +301,12 @@ class ExchangeOnLine:
         if self._sending:
             self._ledger.charge(Phase.SEND, arrived_ns)
         else:
-            departed_ns = self._line.departed_ns()
-            if departed_ns is not None:
+            bulk = self.meter is not None
+            if bulk or self._send_ended_ns is None:
+                departed_ns = self._line.departed_ns() or self._accepted_ns or arrived_ns
                 self._send_ended_ns = max(departed_ns, self._send_ended_ns or 0)
-            if self._send_ended_ns is None:
-                self._send_ended_ns = self._accepted_ns or arrived_ns
             self._ledger.charge(Phase.SEND, min(self._send_ended_ns, arrived_ns))
-            if self._line.repeated_segments() > self._repeated_before:
+            if bulk and self._line.repeated_segments() > self._repeated_before:
                 # What left had to be sent again: the last byte may have arrived at any time until the answer.
                 self._ledger.doubt(arrived_ns - self._ledger.cursor_ns)
             self._ledger.charge(Phase.WAIT, arrived_ns)

@@ -100,8 +100,12 @@ class Line:
                 self._watch.wake(self)
 
     def rest(self) -> None:
-        """Nothing is expected until the line is owned again."""
+        """Nothing is expected until `resume`."""
         self._watch_for(0)
+
+    def resume(self) -> None:
+        """The line is used again: stamps from before are of no meaning any more."""
+        self._since_ns = time.monotonic_ns()
 
     def watch_writable(self, *, on: bool) -> None:
         """Asks for `on_writable`, or no longer."""
@@ -148,6 +152,8 @@ class Line:
         """The departure of the last bytes if its stamp has come."""
         if not self.can_stamp:
             return None
+        if self._departure is stamps.SMALL_DEPARTURE:
+            return stamps.take_departure_ns(self.sock, self._since_ns, 1)
         return stamps.take_departure_ns(self.sock, self._since_ns)
 
     def repeated_segments(self) -> int:

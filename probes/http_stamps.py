@@ -101,10 +101,10 @@ def _both_clocks() -> tuple[int, int]:
     return after_ns, wall_ns
 
 
-def take_departure_ns(sock: socket.socket, not_before_ns: int) -> int | None:
-    """The latest departure stamp in the error queue on the monotonic clock, None when there is none; empties the queue."""
+def take_departure_ns(sock: socket.socket, not_before_ns: int, at_most: int = _ERRORS_PER_READ) -> int | None:
+    """The latest departure stamp in the error queue on the monotonic clock, None when there is none; takes up to `at_most`."""
     latest_ns: int | None = None
-    for _ in range(_ERRORS_PER_READ):
+    for _ in range(at_most):
         try:
             _data, ancillary, _flags, _address = sock.recvmsg(0, ANCILLARY_BYTES, _MSG_ERRQUEUE)
         except OSError:

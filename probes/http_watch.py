@@ -9,8 +9,10 @@ single file, the set's own. Refuses to know what bytes mean. Called by `probes.h
 from __future__ import annotations
 
 import asyncio
+import os
 import selectors
 import socket
+import threading
 import time
 from collections import deque
 from typing import Protocol
@@ -39,6 +41,32 @@ class Watched(Protocol):
         """Does the work with what was noted; must not raise."""
 
 
+class Starvation:
+    """How long this thread was ready to run and got no CPU. Source: /proc/PID/task/TID/schedstat, second field, nanoseconds."""
+
+    def __init__(self) -> None:
+        try:
+            self._fd = os.open(f"/proc/self/task/{threading.get_native_id()}/schedstat", os.O_RDONLY | os.O_CLOEXEC)
+        except OSError:
+            self._fd = -1
+        self._before_ns = self._read_ns()
+
+    def since_last_ns(self) -> int:
+        """Since this was last asked; zero where the kernel does not tell."""
+        now_ns = self._read_ns()
+        starved_ns, self._before_ns = now_ns - self._before_ns, now_ns
+        return starved_ns
+
+    def close(self) -> None:
+        """Closes the file."""
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+
+    def _read_ns(self) -> int:
+        return int(os.pread(self._fd, 64, 0).split()[1]) if self._fd >= 0 else 0
+
+
 class Watch:
     """A set of sockets inside the loop's own set. Bound to the loop that is running when it is made."""
 
@@ -48,7 +76,9 @@ class Watch:
         self._ready: deque[Watched] = deque()
         self._looked_ns = time.monotonic_ns()
         self._worked_ns = time.thread_time_ns()
+        self._starved = Starvation()
         self._turn_is_due = False
+        self._watched = 0
         self._scratch: memoryview | None = None
         self._loop.add_reader(self._selector, self._turn)
 
@@ -68,11 +98,13 @@ class Watch:
         """Leaves the loop; the sockets must be closed by those who opened them."""
         self._loop.remove_reader(self._selector)
         self._selector.close()
+        self._starved.close()
 
     def change(self, sock: socket.socket, watched: Watched, before: int, after: int) -> None:
         """Watches `sock` for the events in `after` instead of those in `before`."""
         if before == after:
             return
+        self._watched += (after > 0) - (before > 0)
         if not before:
             self._selector.register(sock, after, watched)
         elif after:
@@ -96,8 +128,11 @@ class Watch:
     def _look(self) -> None:
         events = self._selector.select(0)
         now_ns, worked_ns = time.monotonic_ns(), time.thread_time_ns()
-        # How long bytes may have lain unseen: while we worked, but not while we slept, since bytes would have woken us.
-        blind_ns = min(now_ns - self._looked_ns, worked_ns - self._worked_ns)
+        busy_ns = worked_ns - self._worked_ns
+        if events:
+            busy_ns += self._starved.since_last_ns()
+        # How long bytes may have lain unseen: while we worked or waited for a CPU, not while we slept: they would have woken us.
+        blind_ns = min(now_ns - self._looked_ns, busy_ns)
         self._looked_ns, self._worked_ns = now_ns, worked_ns
         for key, mask in events:
             watched: Watched = key.data
@@ -118,7 +153,8 @@ class Watch:
             watched = self._ready.popleft()
             watched.queued = False
             watched.process()
-            self._look()
+            if self._watched > 1:
+                self._look()
         self._make_turn_due()
 
     def _make_turn_due(self) -> None:
