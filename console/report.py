@@ -140,7 +140,8 @@ def _print_failures(run: Run, console: Console) -> None:
             if not check.ok and f"{check.name}: expected" not in message:
                 found = f"{check.name}: expected {check.expected}, found {check.found}"
                 _print_indented(Text(f"  {printable(found)}"), console)
-    if run.outcome is not Outcome.PASS and all(step.failure is None for step in run.steps):
+    unfit = run.outcome is Outcome.INCONCLUSIVE and run.fitness is not None and not run.fitness.is_fit
+    if unfit or (run.outcome is not Outcome.PASS and all(step.failure is None for step in run.steps)):
         _print_indented(Text(failure_text(run), style=OUTCOME_STYLES[run.outcome]), console)
 
 
@@ -151,11 +152,12 @@ def _print_footnotes(run: Run, console: Console) -> None:
         told = ", ".join(f"{fates.count(fate)} {fate}" for fate in dict.fromkeys(fates))
         read_back = sum(effect.read_back is True for effect in run.side_effects)
         notes.append(f"made {count_text(len(fates), 'object')}: {told}; {read_back} read back intact")
-    notes += [f"evidence: {evidence.kind} {evidence.path}" for evidence in run.evidence]
+    if run.evidence:
+        folder = run.evidence[0].path.rpartition("/")[0]
+        names = ", ".join(evidence.path.rpartition("/")[2] for evidence in run.evidence)
+        notes.append(f"evidence in {folder}: {names}")
     if run.marks:
         notes.append(f"marks: {', '.join(run.marks)}")
-    if run.fitness is not None and run.fitness.reasons:
-        notes.append(f"host: {', '.join(run.fitness.reasons)}")
     for note in notes:
         _print_indented(Text(note, style="dim"), console)
 

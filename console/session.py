@@ -91,6 +91,8 @@ def _tell(
     """Print the report, write the files, and say how it ended."""
     arguments = desk.arguments
     exit_code = exit_code_of(runs, interrupted=desk.stop.asked())
+    if any(run.evidence for run in runs):
+        notes = (*notes, f"evidence is kept in {arguments.evidence_dir or desk.settings.evidence_dir}")
     report = Report(
         runs=runs,
         judgements=judge_lines(objectives, runs),

@@ -44,9 +44,10 @@ def exit_code_of(runs: Sequence[Run], *, interrupted: bool = False) -> ExitCode:
 
 def failure_text(run: Run) -> str:
     """Why a run did not pass: `analyse failed (assertion): volume: expected 812.5, found 125000`."""
+    if run.outcome is Outcome.INCONCLUSIVE and run.fitness is not None and run.fitness.reasons:
+        return f"the host was not fit to measure: {', '.join(run.fitness.reasons)}"
     if run.failure is None:
-        reasons = run.fitness.reasons if run.fitness else ()
-        return f"the host was not fit to measure: {', '.join(reasons)}" if reasons else ""
+        return ""
     word = "could not be measured" if run.failure.kind.is_ours else "failed"
     return f"{run.failed_step or 'the run'} {word} ({run.failure.kind.value}): {printable(run.failure.message)}"
 

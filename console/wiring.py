@@ -6,8 +6,11 @@ still probe over HTTP; a host without one that needs it is told before anything 
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+
+import structlog
 
 from console.arguments import Arguments
 from console.progress import Progress
@@ -24,6 +27,8 @@ from probes.targets import Target
 from scenarios.platform import open_platform
 
 __all__ = ["load_scenarios", "open_environment"]
+
+log = structlog.get_logger(__name__)
 
 _BUILT_IN_SCENARIOS = "scenarios"
 
@@ -50,6 +55,7 @@ async def open_environment(
     """
     store = _evidence_store(arguments, settings, clock)
     async with AsyncExitStack() as opened:
+        opened.push_async_callback(_prune, store, settings)
         fitness = await opened.enter_async_context(FitnessSampler())
         engine = await opened.enter_async_context(HttpEngine(max_in_flight=settings.max_in_flight))
         browser = None
@@ -80,3 +86,12 @@ def _evidence_store(arguments: Arguments, settings: Settings, clock: Clock) -> E
     store = EvidenceStore(arguments.evidence_dir or settings.evidence_dir, mode=mode, clock=clock)
     store.check_writable()
     return store
+
+
+async def _prune(store: EvidenceStore, settings: Settings) -> None:
+    """Remove evidence that is older or more than the settings keep, after everything was measured."""
+    pruned = await asyncio.to_thread(
+        store.prune, keep_days=settings.evidence_keep_days, keep_bytes=settings.evidence_keep_bytes
+    )
+    for problem in pruned.problems:
+        log.warning("evidence.not_pruned", problem=problem)

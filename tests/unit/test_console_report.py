@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import itertools
+from dataclasses import replace
 
 import pytest
 from rich.console import Console
@@ -14,7 +15,7 @@ from console.report import Report, print_report
 from console.step_rows import PHASES, phases_of
 from console.verdict import ExitCode, exit_code_of
 from console.waterfall import waterfall
-from probes.records import Exchange, Expectation, FailureKind, PageLoad, Phases, Run
+from probes.records import Exchange, Expectation, FailureKind, Fitness, Outcome, PageLoad, Phases, Run
 from slo.judgement import judge_lines
 from tests.sample_runs import MS, S, make_exchange, make_run, make_step
 
@@ -149,6 +150,16 @@ def test_our_own_fault_is_never_told_as_the_platforms() -> None:
     assert "INCONCLUSIVE: 1 run could not measure; the platform is not charged." in text
     assert "FAILED" not in text
     assert "Service levels" not in text
+
+
+def test_a_failure_seen_from_an_unfit_host_is_shown_and_not_charged() -> None:
+    """What was found stands there, and above all why it does not count."""
+    unfit = replace(BAD, outcome=Outcome.INCONCLUSIVE, fitness=Fitness(reasons=("our event loop was late by 266 ms",)))
+    text = printed(unfit, GOOD)
+    assert "the host was not fit to measure: our event loop was late by 266 ms" in text
+    assert "price assertion: the subtotal is nothing" in text
+    assert "FAILED" not in text
+    assert "price failed" not in text
 
 
 def test_one_good_run_says_how_little_it_proves() -> None:
