@@ -48,7 +48,7 @@ class AnswerReader:
     def __init__(self, method: str, max_body_bytes: int) -> None:
         self._bodyless = method == "HEAD"
         self._max_body_bytes = max_body_bytes
-        self._parser = HttpResponseParser(self)
+        self._parser: HttpResponseParser | None = HttpResponseParser(self)
         self._fields: list[tuple[str, str]] = []
         self._framed = False
         self._head_bytes = 0
@@ -80,6 +80,8 @@ class AnswerReader:
             self._head_bytes += len(data)
             if len(self._first) < _SHOWN_BYTES:
                 self._first += data[:_SHOWN_BYTES]
+        if self._parser is None:
+            return
         try:
             self._parser.feed_data(data)
         except HttpParserUpgrade:
@@ -99,6 +101,10 @@ class AnswerReader:
             self.keep_alive = False
         return self.complete
 
+    def release(self) -> None:
+        """Lets the parser go. It refers back to this reader, and a cycle would keep the body until a collector comes by."""
+        self._parser = None
+
     def _describe(self, error: Exception) -> str:
         if self.head_done:
             return f"the body of the answer is malformed: {error}"
@@ -117,7 +123,7 @@ class AnswerReader:
 
     def on_headers_complete(self) -> None:
         """A head is whole: an interim one is forgotten, a final one decides how the body ends."""
-        if self.complete:
+        if self.complete or self._parser is None:
             return
         status = self._parser.get_status_code()
         if status < _INTERIM_BELOW and status != _SWITCHING:

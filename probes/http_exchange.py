@@ -100,6 +100,7 @@ class ExchangeOnLine:
             self._line.watch_writable(on=False)
             self._line.own(None)
             self._close_books()
+            self.reader.release()
 
     @property
     def is_whole(self) -> bool:
