@@ -30,6 +30,7 @@ from probes.evidence import EvidenceMode, EvidenceStore
 __all__ = ["main"]
 
 ROUNDS = 15
+BASE = "playwright alone"
 DEADLINE_S = 20.0
 # The page takes its own mark and tells it: as seen from its own document, and, through its timeOrigin, from the host page's.
 WIDGET = """<!doctype html><title>widget</title><body>{scripts}<div id=root></div><script>
@@ -218,8 +219,8 @@ def trace(*, screenshots: bool, snapshots: bool) -> Prepare:
     return start
 
 
-async def compare(rounds: int) -> list[Way]:
-    """Every way in turn, `rounds` times; the first round warms up and is not counted."""
+async def compare(rounds: int, only: str = "") -> list[Way]:
+    """Every way whose name has `only` in it, and the base, in turn, `rounds` times; a first round warms up."""
     choice = find_browser()
     async with open_site() as site, BrowserEngine(choice) as engine, async_playwright() as driver:
         browser = await driver.chromium.launch(executable_path=choice.path, args=["--disable-gpu"])
@@ -227,7 +228,7 @@ async def compare(rounds: int) -> list[Way]:
             store = EvidenceStore(Path(folder))
             ways = [
                 Way("undriven", lambda: load_undriven(choice, site)),
-                Way("playwright alone", lambda: load_plain(browser, site)),
+                Way(BASE, lambda: load_plain(browser, site)),
                 Way("probe, no evidence", lambda: load_session(engine, site, store, EvidenceMode.NEVER)),
                 Way("probe, evidence of failures", lambda: load_session(engine, site, store, EvidenceMode.FAILURES)),
                 Way("+ trace of actions", lambda: load_plain(browser, site, trace(screenshots=False, snapshots=False))),
@@ -243,6 +244,7 @@ async def compare(rounds: int) -> list[Way]:
                 Way("+ documents held up", lambda: load_plain(browser, site, hold_documents)),
                 Way("+ every request held up", lambda: load_plain(browser, site, hold_all)),
             ]
+            ways = [way for way in ways if only in way.name or way.name == BASE]
             for number in range(rounds + 1):
                 for way in ways:
                     figure = await way.load()
@@ -254,7 +256,7 @@ async def compare(rounds: int) -> list[Way]:
 
 def show(ways: Sequence[Way]) -> None:
     """One line a way: quartile and median, and the difference to Playwright alone."""
-    base = next(way for way in ways if way.name == "playwright alone")
+    base = next(way for way in ways if way.name == BASE)
     base_ms = statistics.median(figure.ready_ms for figure in base.figures)
     base_ttfb_ms = statistics.median(figure.ttfb_ms for figure in base.figures)
     print(
@@ -277,8 +279,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Print the table."""
     parser = argparse.ArgumentParser(prog="python -m bench.browser_cost", description="What driving a page costs it.")
     parser.add_argument("--rounds", type=int, default=ROUNDS, help=f"loads of each kind (default {ROUNDS})")
+    parser.add_argument(
+        "--only", default="", metavar="TEXT", help="only the ways with this in their name, and the base"
+    )
     chosen = parser.parse_args([] if arguments is None else arguments)
-    show(asyncio.run(compare(max(2, chosen.rounds))))
+    show(asyncio.run(compare(max(2, chosen.rounds), chosen.only)))
     return 0
 
 
