@@ -14,6 +14,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 
 from probes.answers import UNITS, check_path
 from probes.secret_source import SecretSource
+from probes.templates import names_in_json
 
 __all__ = [
     "AnswerKind",
@@ -197,12 +198,23 @@ class Request(_Strict):
             raise ValueError("a request has one body: json, multipart or file")
         return self
 
+    def placeholders(self) -> frozenset[str]:
+        """The names of all values that the request uses."""
+        texts: list[object] = [self.url, *self.headers.values(), self.json_body]
+        for part in self.multipart:
+            texts += [part.file_name, part.media_type] if part.file else [part.value]
+        return frozenset(name for text in texts for name in names_in_json(text))
+
 
 class Operation(_Strict):
     """What a customer would call one thing to do: an ordered list of requests. Results of one serve the next."""
 
     summary: str = ""
     requests: Annotated[Items[Request], Field(min_length=1)]
+
+    def placeholders(self) -> frozenset[str]:
+        """The names of all values that its requests use."""
+        return frozenset[str]().union(*(request.placeholders() for request in self.requests))
 
 
 class PartChoice(_Strict):

@@ -105,6 +105,18 @@ class Target:
         where = self.where("secrets", name)
         return find_secret(source, name=name, where=where, folder=self.path.parent, environ=self.environ)
 
+    def missing_secret(self, needs: Iterable[str]) -> OperatorError | None:
+        """The error for the first secret that these operations need and nobody has set, so that it is told before a run."""
+        used = {name for need in needs if self.has(need) for name in self.operations[need].placeholders()}
+        if self.has("sign_in") and any(name.startswith("sign_in.") for name in used):
+            used |= self.operations["sign_in"].placeholders()
+        for name in sorted(name for name in used if name.startswith("secret.")):
+            try:
+                self.secret(name.removeprefix("secret."))
+            except OperatorError as error:
+                return error
+        return None
+
     def known_secrets(self) -> tuple[str, ...]:
         """The secrets that are present, so that they can be masked wherever they turn up; missing ones are no error yet."""
         found: list[str] = []

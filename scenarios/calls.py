@@ -20,10 +20,10 @@ from probes.errors import BugError
 from probes.http import Body, BytesBody, FileBody, FormField, FormFile, HttpResponse, MultipartBody
 from probes.journey import Journey
 from probes.records import FailureKind
-from probes.target_model import Check, Poll, Request, ResultRule
-from probes.templates import TemplateError, fill_json, fill_text, fill_url, names_in_json
+from probes.target_model import Check, FormPart, Poll, Request, ResultRule
+from probes.templates import TemplateError, fill_json, fill_text, fill_url
 
-__all__ = ["Done", "Refused", "call", "instant_of", "placeholders", "results_of"]
+__all__ = ["Done", "Refused", "call", "instant_of", "results_of"]
 
 Values = Mapping[str, object]
 
@@ -149,37 +149,31 @@ async def _send(
 
 def _secrets(probe: Journey, request: Request) -> dict[str, object]:
     """The secrets that this request uses, hidden from all that is recorded from now on."""
-    wanted = [name for name in placeholders((request,)) if name.startswith("secret.")]
+    wanted = [name for name in request.placeholders() if name.startswith("secret.")]
     return {name: probe.hide(probe.target.secret(name.removeprefix("secret.")).get_secret_value()) for name in wanted}
-
-
-def placeholders(requests: Sequence[Request]) -> frozenset[str]:
-    """The names of all values that the requests use."""
-    texts: list[object] = []
-    for request in requests:
-        texts += [request.url, *request.headers.values(), request.json_body]
-        texts += [text for part in request.multipart for text in (part.value, part.file_name, part.media_type)]
-    return frozenset(name for text in texts for name in names_in_json(text))
 
 
 def _body(request: Request, values: Values, file: Path | None) -> Body | None:
     if request.json_body is not None:
         text = json.dumps(fill_json(request.json_body, values), separators=(",", ":"))
         return BytesBody(text.encode(), "application/json")
-    if not request.file and not request.multipart:
-        return None
+    if request.file:
+        return FileBody(_required(file), str(values["media_type"]))
+    if request.multipart:
+        return MultipartBody(tuple(_form_part(part, values, file) for part in request.multipart))
+    return None
+
+
+def _form_part(part: FormPart, values: Values, file: Path | None) -> FormField | FormFile:
+    if not part.file:
+        return FormField(part.name, fill_text(part.value, values))
+    return FormFile(part.name, _required(file), fill_text(part.file_name, values), fill_text(part.media_type, values))
+
+
+def _required(file: Path | None) -> Path:
     if file is None:
         raise BugError("the operation sends a file and was given none")
-    if request.file:
-        return FileBody(file, str(values["media_type"]))
-    return MultipartBody(
-        tuple(
-            FormFile(part.name, file, fill_text(part.file_name, values), fill_text(part.media_type, values))
-            if part.file
-            else FormField(part.name, fill_text(part.value, values))
-            for part in request.multipart
-        )
-    )
+    return file
 
 
 async def _final(
@@ -197,7 +191,7 @@ async def _final(
         await probe.sleep(wait_s)
         waited_s, wait_s, asked = wait_s, min(wait_s * poll.factor, poll.most_s), asked + 1
     _note_resolution(probe, operation, waited_s)
-    if poll.failed and _truthy(_found(poll.failed, _json_or_none(response))):
+    if response.status in request.accept and poll.failed and _truthy(_found(poll.failed, _json_or_none(response))):
         reason = _found(poll.reason, _json_or_none(response)) if poll.reason else None
         probe.fail(FailureKind.ASSERTION, f"{operation}: the platform reports a failure: {reason or 'no reason given'}")
     return response

@@ -18,7 +18,7 @@ from probes.journey import Journey, SideEffectHandle
 from probes.parts import Part
 from probes.records import FailureKind
 from probes.target_operations import AMOUNTS
-from scenarios.calls import Done, Refused, call, placeholders, results_of
+from scenarios.calls import Done, Refused, call, results_of
 from scenarios.expectations import CENT, expect_sum
 from scenarios.results import Analysis, Order, Price, Quote, Upload
 
@@ -48,7 +48,7 @@ class Platform:
         return self._probe.target.has(operation)
 
     def _placeholders(self, operation: str) -> frozenset[str]:
-        return placeholders(self._probe.target.operation(operation).requests) if self.has(operation) else frozenset()
+        return self._probe.target.operation(operation).placeholders() if self.has(operation) else frozenset()
 
     # --- health and sign-in
 
