@@ -34,4 +34,4 @@ def refusal(spec: ScenarioSpec, target: Target) -> OperatorError | None:
             where=target.where("operations"),
             remedy="Describe it there, or choose another scenario",
         )
-    return None
+    return target.missing_secret(spec.needs)
