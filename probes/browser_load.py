@@ -8,6 +8,7 @@ by `probes.browser_session`.
 from __future__ import annotations
 
 import asyncio
+import errno
 import socket
 import time
 from dataclasses import dataclass, field, replace
@@ -132,6 +133,10 @@ class ColdLoad:
             raise DependencyError(
                 "this host's name resolver does not answer", where=self.url, remedy="Look at /etc/resolv.conf"
             ) from error
+        if name == "ERR_ADDRESS_UNREACHABLE" and not has_route(self.url):
+            raise DependencyError(
+                "this host has no route to the target", where=self.url, remedy="Look at this host's network"
+            ) from error
         what = self.log.mask(self.url)
         if not name:
             return Failure(FailureKind.BROWSER, f"{what} could not be loaded: {self.log.mask(error.message)}", "page")
@@ -236,3 +241,18 @@ async def is_resolver_down(url: str) -> bool:
     except socket.gaierror as error:
         return error.errno in RESOLVER_FAILED
     return False
+
+
+def has_route(url: str) -> bool:
+    """False when this host's own kernel knows no way to the address; Chromium has one name for that and for a silent host.
+
+    Connecting a UDP socket sends nothing; it only asks the routing table.
+    """
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    try:
+        with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_DGRAM) as asking:
+            asking.connect((host, parts.port or 443))
+    except OSError as error:
+        return error.errno != errno.ENETUNREACH
+    return True
