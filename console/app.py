@@ -41,6 +41,14 @@ _COMMANDS: Mapping[str, Callable[[Desk], Awaitable[ExitCode]]] = {
 }
 
 
+class _PersonConsole(Console):
+    """A console whose reader may leave; rich would end with 1, which here means that the platform failed."""
+
+    def on_broken_pipe(self) -> None:
+        """Let `main` end it."""
+        raise BrokenPipeError
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Do what `argv` asks for and return the exit code; argparse exits by itself for --help, --version and usage."""
     configure_logs()
@@ -69,7 +77,7 @@ async def _run(arguments: Arguments) -> ExitCode:
     """Everything but the foreground stand-in runs on one loop, and can be stopped in order."""
     settings = load_settings(environ=os.environ, path=_settings_file(arguments))
     # What a program reads goes to stdout alone; a person's text then goes to stderr.
-    console = Console(file=sys.stderr if arguments.json_to_stdout else sys.stdout, highlight=False)
+    console = _PersonConsole(file=sys.stderr if arguments.json_to_stdout else sys.stdout, highlight=False)
     with orderly_stop() as stop:
         desk = Desk(arguments, settings, console, SystemClock(), stop)
         try:

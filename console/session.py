@@ -88,7 +88,7 @@ def _tell(
     left_out: tuple[tuple[str, str], ...],
     notes: tuple[str, ...],
 ) -> ExitCode:
-    """Print the report, write the files, and say how it ended."""
+    """Write the files, print the report (its reader may leave half-way), and say how it ended."""
     arguments = desk.arguments
     exit_code = exit_code_of(runs, interrupted=desk.stop.asked())
     if any(run.evidence for run in runs):
@@ -100,16 +100,16 @@ def _tell(
         notes=notes,
         interrupted=desk.stop.asked(),
     )
-    if arguments.quiet:
-        print_verdict(report, desk.console)
-    else:
-        print_report(report, desk.console)
     if arguments.json_file:
         target = {"name": chosen.target.name, "chosen_by": chosen.chosen_by, "path": chosen.target.path.name}
         document = render_report(report, target=target, exit_code=exit_code, generated_at=desk.clock.now())
         _write_json(arguments, document)
     if arguments.junit_file is not None:
         write_atomically(arguments.junit_file, render_junit(runs, left_out=left_out))
+    if arguments.quiet:
+        print_verdict(report, desk.console)
+    else:
+        print_report(report, desk.console)
     return exit_code
 
 

@@ -106,6 +106,25 @@ def test_json_to_stdout_leaves_stdout_to_the_program(tmp_path: Path, urls: dict[
     assert "PASSED: 1 run" in done.stderr
 
 
+def test_a_reader_that_leaves_is_no_failure_of_the_platform(tmp_path: Path, urls: dict[str, str]) -> None:
+    """As under `| head`: the files are written all the same, and the exit code is not 1."""
+    target, report = str(write_target(tmp_path, urls)), tmp_path / "report.json"
+    read, write = os.pipe()
+    os.close(read)
+    done = subprocess.run(
+        [sys.executable, "runner.py", "--scenario", "api-health", "--target", target, "--json", str(report), "--quiet"],
+        cwd=ROOT,
+        env={**os.environ, "XDG_STATE_HOME": str(tmp_path)},
+        stdout=write,
+        stderr=subprocess.PIPE,
+        check=False,
+        timeout=60,
+    )
+    os.close(write)
+    assert (done.returncode, done.stderr) == (3, b"")
+    assert json.loads(report.read_bytes())["runs"]
+
+
 def test_quiet_prints_the_verdict_and_nothing_else(call: Runner, tmp_path: Path, urls: dict[str, str]) -> None:
     """For cron: one look says whether to look further."""
     outcome = call("--scenario", "api-health", "--quiet", "--target", str(write_target(tmp_path, urls)))
