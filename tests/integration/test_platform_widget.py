@@ -57,6 +57,7 @@ async def test_a_visitor_gets_a_quote_and_a_checkout(page: Page, stand_in: Stand
     widget = await open_widget(page, stand_in)
     await widget.locator("input[type=file]").set_input_files(part("heat_sink").path)
     await expect(widget.get_by_text("File uploaded successfully")).to_be_visible(timeout=DEADLINE_MS)
+    await expect(widget.locator("#upload-progress")).to_have_js_property("value", 100)
     await expect(widget.get_by_text("Part Analysis")).to_be_visible()
     await expect(widget.get_by_text("Manufacturability Score")).to_be_visible(timeout=DEADLINE_MS)
     await widget.locator("select[name=material]").select_option("alu-6061")

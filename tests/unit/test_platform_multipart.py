@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fixtures.platform.multipart import MultipartError, MultipartFile, boundary_of
@@ -27,6 +27,7 @@ def read(pieces: list[bytes]) -> tuple[MultipartFile, bytes]:
     return reader, content
 
 
+@settings(deadline=None)  # a busy machine is no failure of a rule
 @given(
     content=st.binary(max_size=300).filter(lambda found: b"--limit" not in found),
     cuts=st.lists(st.integers(0, 600), max_size=12),
@@ -44,6 +45,7 @@ def test_the_file_is_found_however_the_form_is_cut(content: bytes, cuts: list[in
     assert len(whole) - reader.part.offset_bytes - reader.closing_bytes == len(content)
 
 
+@settings(deadline=None)  # a busy machine is no failure of a rule
 @given(st.binary(min_size=1, max_size=60))
 def test_a_content_full_of_near_boundaries_is_kept(noise: bytes) -> None:
     """What only begins like the delimiter belongs to the file."""
