@@ -52,11 +52,6 @@ class _BrowserChosen(_Strict):
     path: str
 
 
-class _Timeouts(_Strict):
-    request_s: Annotated[float, Field(gt=0, le=3600)]
-    cleanup_s: Annotated[float, Field(gt=0, le=300)]
-
-
 class _SettingsFile(_Strict):
     """The keys of `config/fleet.toml`, which has the default of each; nothing has a second default here."""
 
@@ -70,7 +65,6 @@ class _SettingsFile(_Strict):
     state: _State
     evidence: _EvidenceKept
     browser: _BrowserChosen
-    timeouts: _Timeouts
     secrets: Mapping[str, SecretSource] = Field(default_factory=dict)
 
 
@@ -96,8 +90,6 @@ class Settings:
     evidence_keep_days: float
     evidence_keep_bytes: int
     browser_path: str
-    request_timeout_s: float
-    cleanup_timeout_s: float
     secret_sources: Mapping[str, SecretSource]
     environ: Mapping[str, str] = field(repr=False)
     sources: tuple[str, ...]
@@ -238,8 +230,6 @@ def _resolved(file: _SettingsFile, environ: Mapping[str, str], sources: tuple[st
         evidence_keep_days=file.evidence.keep_days,
         evidence_keep_bytes=file.evidence.keep_mib * 1024 * 1024,
         browser_path=file.browser.path,
-        request_timeout_s=file.timeouts.request_s,
-        cleanup_timeout_s=file.timeouts.cleanup_s,
         secret_sources=file.secrets,
         environ=environ,
         sources=sources,

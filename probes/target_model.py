@@ -232,7 +232,7 @@ class PartChoice(_Strict):
     large: Items[str] = ("padded-49999999", "padded-52428799")
     at_limit: Items[str] = ()
     over_limit: Items[str] = ()
-    quote: str = "bracket"
+    quote: Annotated[Items[str], Field(min_length=1)] = ("bracket", "thin_wall")
     invalid: Items[str] = ("*",)
     """Globs over the ids of the invalid parts."""
 

@@ -99,6 +99,11 @@ class Platform:
 
     # --- a part
 
+    def quote_part(self) -> Part:
+        """The part that this run has quoted: drawn by its seed, so that no platform can learn one answer by heart."""
+        choice = self._probe.target.parts.quote
+        return self._probe.part(choice[self._probe.seed % len(choice)])
+
     async def upload(self, part: Part) -> Upload:
         """Send a file that the platform must take."""
         upload = await self.offer(part)

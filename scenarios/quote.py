@@ -20,7 +20,7 @@ async def quote(probe: Journey) -> None:
 async def walk_to_quote(probe: Journey, *, keep: bool = False) -> Quote:
     """The way to a quote, which `payment` walks too; `keep` the quote if it is going to be paid."""
     platform = probe.platform
-    part = probe.part(probe.target.parts.quote)
+    part = platform.quote_part()
     async with probe.step("sign-in", deadline_s=15):
         await platform.sign_in()
     async with probe.step("upload", deadline_s=30, **part_attributes(part)):

@@ -13,7 +13,7 @@ from scenarios.widget import WidgetPage
 )
 async def widget_quote(probe: Journey) -> None:
     """Load the widget, upload a part, read what was measured, ask prices at several quantities, make a quote."""
-    part = probe.part(probe.target.parts.quote)
+    part = probe.platform.quote_part()
     content = part.path.read_bytes()
     async with probe.browser(trusted_spki=probe.target.trusted_spki) as session:
         widget = WidgetPage(probe, session)

@@ -51,7 +51,7 @@ message = "fault.reason"
 small = ["bracket", "bracket-brep"]
 large = ["clean_block"]
 over_limit = ["heat_sink"]
-quote = "bracket"
+quote = ["bracket"]
 
 # Health is one number in a list; the instant is another route's.
 [[operations.api_health.requests]]
