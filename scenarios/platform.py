@@ -90,7 +90,9 @@ class Platform:
         wrong = f"wrong-{self._probe.run_id}"
         done = await self._do("wrong_password", given={"wrong_password": wrong}, also_accept=ANY_SUCCESS)
         status = done.response.status
-        self._probe.expect("refused", status not in ANY_SUCCESS, expected="a refusal", found=f"signed in ({status})")
+        refused = status not in ANY_SUCCESS
+        found = f"{'refused' if refused else 'signed in'} ({status})"
+        self._probe.expect("refused", refused, expected="a refusal", found=found)
 
     def _expect_own_account(self, done: Done) -> None:
         account = self._probe.target.values.get("email")
