@@ -33,6 +33,7 @@ _READ_BYTES_BULK = 262_144
 _UNSENT_LOW_WATER_BYTES = 524_288
 _TCP_NOTSENT_LOWAT = 25
 _UNPROCESSED_READS = 8
+_WORTH_COUNTING_NS = 500_000
 _BUSY = (errno.EINPROGRESS, errno.EALREADY)
 
 
@@ -69,8 +70,8 @@ class Line:
     """A socket in a watch. Whoever opened it must `close` it."""
 
     __slots__ = (
-        "_departed_ns", "_departure", "_end", "_ended", "_inbox", "_interest", "_read_bytes", "_since_ns", "_watch",
-        "_writable", "address", "can_stamp", "owner", "queued", "sock",
+        "_departed_ns", "_departure", "_end", "_ended", "_inbox", "_interest", "_read_bytes", "_reads", "_segments_before",
+        "_since_ns", "_watch", "_writable", "address", "can_stamp", "owner", "queued", "sock",
     )  # fmt: skip
 
     def __init__(self, watch: Watch, sock: socket.socket, address: Address) -> None:
@@ -86,6 +87,8 @@ class Line:
         self._end: OSError | None = None
         self._departed_ns: int | None = None
         self._read_bytes = _READ_BYTES
+        self._reads = 0
+        self._segments_before = 0
         self._writable = False
         self._departure = stamps.SMALL_DEPARTURE
         self.can_stamp = False
@@ -106,11 +109,17 @@ class Line:
     def resume(self) -> None:
         """The line is used again: stamps from before are of no meaning any more."""
         self._since_ns = time.monotonic_ns()
+        self.count_from_here()
 
     def watch_writable(self, *, on: bool) -> None:
         """Asks for `on_writable`, or no longer."""
         self._writable = False
         self._watch_for(self._interest | WRITE if on else self._interest & ~WRITE)
+
+    def count_from_here(self) -> None:
+        """What arrived so far is of no interest to whoever owns the line next."""
+        self._segments_before = stamps.data_segments(self.sock) or 0
+        self._reads = 0
 
     def prepare_bulk(self) -> None:
         """Before a body that is larger than a few segments: departure stamps, and a short queue of unsent bytes.
@@ -230,6 +239,9 @@ class Line:
             return
         if len(data) == self._read_bytes:
             self._read_bytes = _READ_BYTES_BULK
+        self._reads += 1
+        if blind_ns > _WORTH_COUNTING_NS and stamps.data_segments(self.sock) == self._segments_before + self._reads:
+            blind_ns = 0  # one segment per read: none was joined to another, its stamp is its own
         at_ns = stamps.arrived_ns(ancillary, self._since_ns)
         self._inbox.append(Arrival(data, at_ns or time.monotonic_ns(), at_ns is not None, blind_ns))
 

@@ -48,6 +48,7 @@ class Secure:
         finally:
             self._line.watch_writable(on=False)
             self._line.own(None)
+            self._line.count_from_here()
             self._ledger = None
             self._done = None
 

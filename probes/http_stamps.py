@@ -25,6 +25,7 @@ __all__ = [
     "StampKeeper",
     "arm",
     "arrived_ns",
+    "data_segments",
     "handshake_rtt_ns",
     "repeated_segments",
     "take_departure_ns",
@@ -58,6 +59,8 @@ _UINT = struct.Struct("I")
 _INFO_BYTES = 104
 _INFO_RTT_AT = 68
 _INFO_TOTAL_RETRANS_AT = 100
+_INFO_BYTES_WITH_COUNTS = 160
+_INFO_DATA_SEGMENTS_IN_AT = 152
 _NS_PER_S = 1_000_000_000
 _ERRORS_PER_READ = 64
 _PAIR_ATTEMPTS = 3
@@ -142,6 +145,20 @@ def repeated_segments(sock: socket.socket) -> int:
         return 0
     repeated: int = _UINT.unpack_from(info, _INFO_TOTAL_RETRANS_AT)[0] if len(info) >= _INFO_BYTES else 0
     return repeated
+
+
+def data_segments(sock: socket.socket) -> int | None:
+    """How many segments with data have arrived so far; None where the kernel does not tell."""
+    if not HAS_STAMPS:
+        return None
+    try:
+        info = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _INFO_BYTES_WITH_COUNTS)
+    except OSError:
+        return None
+    if len(info) < _INFO_BYTES_WITH_COUNTS:
+        return None
+    arrived: int = _UINT.unpack_from(info, _INFO_DATA_SEGMENTS_IN_AT)[0]
+    return arrived
 
 
 def unsent_bytes(sock: socket.socket) -> int:
