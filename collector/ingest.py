@@ -1,0 +1,287 @@
+"""Takes results from the broker, has them committed, and only then acknowledges them to the probes.
+
+What arrives while one transaction is being written goes into the next one together: with little to do a lone record is
+acknowledged after one commit, under load hundreds share one. Nothing is acknowledged that is not committed; what cannot be
+committed now is tried again, and what overflows meanwhile is left to the probes, which send everything again that stays
+unacknowledged. Each connection says a new `hello`, which asks them to do so at once.
+
+Several collectors may run beside each other on a shared subscription; each takes a part of the stream.
+
+Refuses to know SQL (`collector.store`) and to trust a header that does not match its topic (`collector.store_intake`).
+Called by the wiring of `collector` and `fleet`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections import deque
+from collections.abc import Coroutine, Sequence
+from dataclasses import dataclass
+
+import aiomqtt
+import structlog
+
+from collector.store import Delivery, Receipt, Store
+from collector.store_session import StoreError, StoreRefusedError
+from probes.clock import Clock
+from probes.messages import Acknowledgement, Address, Hello, MessageError, parse_address, ranges_of
+from probes.mqtt import (
+    BrokerAddress,
+    BrokerUnavailableError,
+    acknowledge_at_once,
+    open_client,
+    payload_of,
+    subscribe,
+)
+
+__all__ = ["Ingest", "IngestLimits", "IngestState"]
+
+log = structlog.get_logger(__name__)
+
+NANOSECONDS = 1_000_000_000
+SHARED_BY = "collectors"
+
+
+@dataclass(frozen=True, slots=True)
+class IngestLimits:
+    """How much is taken at once and kept in memory, and how patient the ingest is; times in seconds."""
+
+    group_bytes: int = 1 << 20
+    group_deliveries: int = 200
+    inbox_bytes: int = 64 << 20
+    retry_first_s: float = 0.2
+    retry_most_s: float = 10.0
+    acks_at_once: int = 50
+
+
+@dataclass(slots=True)
+class IngestState:
+    """What the ingest did since the start of this process, for status pages and readiness."""
+
+    connected: bool = False
+    connects: int = 0
+    deliveries: int = 0
+    commits: int = 0
+    entries: int = 0
+    duplicates: int = 0
+    conflicts: int = 0
+    quarantined: int = 0
+    acknowledgements: int = 0
+    deliveries_shed: int = 0
+    groups_given_up: int = 0
+    commit_failures: int = 0
+    inbox_bytes: int = 0
+    inbox_most_bytes: int = 0
+    last_commit_s: float = 0.0
+    storing: bool = True
+    last_error: str = ""
+
+
+class Ingest:
+    """One collector's connection to the stream; `run` until cancelled."""
+
+    def __init__(
+        self,
+        store: Store,
+        broker: BrokerAddress,
+        *,
+        fleet: str,
+        name: str,
+        clock: Clock,
+        limits: IngestLimits | None = None,
+    ) -> None:
+        self.state = IngestState()
+        self._store = store
+        self._broker = broker
+        self._fleet = fleet
+        self._name = name
+        self._clock = clock
+        self._limits = limits or IngestLimits()
+        self._inbox: deque[Delivery] = deque()
+        self._statuses: dict[Address, tuple[bytes, Delivery]] = {}
+        self._receipts: deque[Receipt] = deque()
+        self._arrived = asyncio.Event()
+        self._committed = asyncio.Event()
+
+    async def run(self) -> None:
+        """Receive, commit, acknowledge, through every break of the broker and of the database. Ends when cancelled."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._stay_connected())
+            group.create_task(self._keep_committing())
+
+    async def _stay_connected(self) -> None:
+        pause_s = self._limits.retry_first_s
+        while True:
+            connected_at_s = self._now_s()
+            try:
+                await self._converse()
+            except BrokerUnavailableError as error:
+                self.state.last_error = str(error)
+                log.warning("ingest.disconnected", broker=self._broker.url, error=error.what, retry_in_s=pause_s)
+            finally:
+                self.state.connected = False
+            if self._now_s() - connected_at_s > self._limits.retry_most_s:
+                pause_s = self._limits.retry_first_s
+            await self._clock.sleep(pause_s)
+            pause_s = min(pause_s * 2, self._limits.retry_most_s)
+
+    async def _converse(self) -> None:
+        boot = secrets.token_hex(8)
+        client_id = f"{self._fleet}.collector.{self._name}"
+        async with open_client(self._broker, client_id=client_id) as client:
+            await self._subscribe(client)
+            hello = Hello(collector=self._name, boot=boot).model_dump_json().encode()
+            self._receipts.clear()  # after a hello everything unacknowledged comes again
+            await client.publish(f"fleet/v1/{self._fleet}/hello", hello, qos=1, retain=True)
+            acknowledge_at_once(client)
+            self.state.connected = True
+            self.state.connects += 1
+            log.info("ingest.connected", broker=self._broker.url, boot=boot)
+            await first_to_end(self._listen(client), self._keep_acknowledging(client))
+
+    async def _subscribe(self, client: aiomqtt.Client) -> None:
+        """Share the results with other collectors where the broker can, else take them all."""
+        topics = f"fleet/v1/{self._fleet}"
+        try:
+            await subscribe(client, self._broker, f"$share/{SHARED_BY}/{topics}/results/+/+")
+        except BrokerUnavailableError:
+            log.warning("ingest.not_shared", broker=self._broker.url)
+            await subscribe(client, self._broker, f"{topics}/results/+/+")
+        await subscribe(client, self._broker, f"{topics}/status/+/+")
+
+    async def _listen(self, client: aiomqtt.Client) -> None:
+        async for message in client.messages:
+            topic, payload = message.topic.value, payload_of(message)
+            delivery = Delivery(topic, payload, self._clock.now())
+            self.state.deliveries += 1
+            if f"/{self._fleet}/status/" in topic:
+                self._heard_status(delivery)
+            elif self.state.inbox_bytes + len(payload) > self._limits.inbox_bytes:
+                self._shed()
+            else:
+                self._inbox.append(delivery)
+                self.state.inbox_bytes += len(payload)
+                self.state.inbox_most_bytes = max(self.state.inbox_most_bytes, self.state.inbox_bytes)
+            self._arrived.set()
+
+    def _shed(self) -> None:
+        """The database is too slow or away: leave this to the probe, which keeps it and sends it again."""
+        if self.state.deliveries_shed % 1000 == 0:
+            log.error("ingest.inbox_full", inbox_bytes=self.state.inbox_bytes, shed=self.state.deliveries_shed + 1)
+        self.state.deliveries_shed += 1
+
+    def _heard_status(self, delivery: Delivery) -> None:
+        try:
+            _, sender = parse_address(delivery.topic)
+        except MessageError:
+            return
+        self._statuses[sender] = (delivery.payload, delivery)
+
+    async def _keep_committing(self) -> None:
+        while True:
+            await self._arrived.wait()
+            self._arrived.clear()
+            while self._inbox or self._statuses:
+                await self._commit_statuses()
+                await self._commit_group(self._next_group())
+
+    def _next_group(self) -> list[Delivery]:
+        group: list[Delivery] = []
+        group_bytes = 0
+        while self._inbox and len(group) < self._limits.group_deliveries and group_bytes < self._limits.group_bytes:
+            group.append(self._inbox.popleft())
+            group_bytes += len(group[-1].payload)
+        return group
+
+    async def _commit_group(self, group: Sequence[Delivery]) -> None:
+        """Commit a group, however long the database takes to come back; give up only what it refuses for good."""
+        pause_s = self._limits.retry_first_s
+        while group:
+            try:
+                started_s = self._now_s()
+                filed = await self._store.file(group)
+            except StoreError as error:
+                self._note_failure(error, pause_s)
+                await self._clock.sleep(pause_s)
+                pause_s = min(pause_s * 2, self._limits.retry_most_s)
+                continue
+            except StoreRefusedError as error:
+                self.state.groups_given_up += 1
+                self.state.last_error = str(error)
+                log.exception("ingest.group_given_up", deliveries=len(group))
+                break
+            state, result = self.state, filed.result
+            state.storing = True
+            state.commits += 1
+            state.last_commit_s = self._now_s() - started_s
+            state.entries += result.entries
+            state.duplicates += result.duplicates
+            state.conflicts += result.conflicts
+            state.quarantined += result.quarantined
+            if self.state.connected:
+                self._receipts.extend(filed.receipts)
+                self._committed.set()
+            break
+        self.state.inbox_bytes -= sum(len(delivery.payload) for delivery in group)
+
+    async def _commit_statuses(self) -> None:
+        statuses, self._statuses = self._statuses, {}
+        for sender, (payload, delivery) in statuses.items():
+            try:
+                await self._store.note_status(sender, payload, delivery.received_at)
+            except (StoreError, StoreRefusedError) as error:
+                self._note_failure(error, 0.0)
+
+    def _note_failure(self, error: StoreError | StoreRefusedError, retry_in_s: float) -> None:
+        self.state.commit_failures += 1
+        self.state.storing = False
+        self.state.last_error = str(error)
+        log.error("ingest.not_stored", where=error.where, error=error.what, retry_in_s=retry_in_s)
+
+    async def _keep_acknowledging(self, client: aiomqtt.Client) -> None:
+        while True:
+            await self._committed.wait()
+            self._committed.clear()
+            numbers: dict[tuple[Address, int], list[int]] = {}
+            while self._receipts:
+                receipt = self._receipts.popleft()
+                numbers.setdefault((receipt.sender, receipt.epoch), []).extend(receipt.numbers)
+            acknowledgements = [
+                (sender, Acknowledgement(epoch=epoch, ranges=ranges_of(of_epoch), collector=self._name))
+                for (sender, epoch), of_epoch in numbers.items()
+            ]
+            for start in range(0, len(acknowledgements), self._limits.acks_at_once):
+                some = acknowledgements[start : start + self._limits.acks_at_once]
+                await together(*(self._acknowledge(client, sender, one) for sender, one in some))
+
+    async def _acknowledge(self, client: aiomqtt.Client, sender: Address, acknowledgement: Acknowledgement) -> None:
+        payload = acknowledgement.model_dump_json(exclude_defaults=False).encode()
+        await client.publish(sender.topic("acks"), payload, qos=1)
+        acknowledge_at_once(client)
+        self.state.acknowledgements += 1
+
+    def _now_s(self) -> float:
+        return self._clock.monotonic_ns() / NANOSECONDS
+
+
+async def together(*works: Coroutine[object, object, None]) -> None:
+    """Run the coroutines at the same time until all have ended; the first failure ends the others and is passed on."""
+    try:
+        async with asyncio.TaskGroup() as group:
+            for work in works:
+                group.create_task(work)
+    except BaseExceptionGroup as failures:
+        raise failures.exceptions[0] from failures
+
+
+async def first_to_end(*works: Coroutine[object, object, None]) -> None:
+    """Run the coroutines until one of them ends or fails; the others are cancelled and the first failure is passed on."""
+    try:
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(work) for work in works]
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            for task in tasks:
+                task.cancel()
+    except BaseExceptionGroup as failures:
+        raise failures.exceptions[0] from failures

@@ -1,0 +1,270 @@
+"""Where the fleet's results live: takes deliveries in whole transactions, and answers what is known of probes, slots and runs.
+
+A delivery is in the database for good, and once, when `file` returns; only then may it be acknowledged. SQLite is the
+default; PostgreSQL is for several collectors. This package of modules (`store_*`) is the only place that knows SQL.
+
+Refuses to talk to probes (`collector.ingest`) and to judge service levels. Called by the ingest, the console, the pages.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Collection, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from datetime import datetime
+from pathlib import Path
+from typing import Final
+
+import structlog
+
+from collector import store_queries as queries
+from collector import store_statements as sql
+from collector.store_commit import Arrival, GroupResult, commit_group
+from collector.store_intake import Delivery, Intake, Poison, judge
+from collector.store_migrations import SCHEMA_VERSION, migrate
+from collector.store_queries import (
+    DebtRow,
+    EndingRow,
+    ProbeState,
+    QuarantinedEntry,
+    RunSummary,
+    Totals,
+    UnfitMinute,
+)
+from collector.store_rows import Known
+from collector.store_session import Answer, Backend, Session, StoreError, StoreRefusedError, Work
+from collector.store_sqlite import SqliteBackend
+from collector.store_tables import microseconds_of
+from probes.errors import OperatorError
+from probes.messages import Address
+from probes.records import Outcome, RunIdentity
+
+__all__ = ["SCHEMA_VERSION", "Delivery", "Filed", "Receipt", "Store", "StoreError", "open_store"]
+
+log = structlog.get_logger(__name__)
+
+SQLITE_SCHEME: Final = "sqlite:///"
+POSTGRES_SCHEMES: Final = ("postgresql://", "postgres://")
+MAX_STATUS_BYTES: Final = 65_536
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """These numbers of a probe's epoch are committed: they may be acknowledged."""
+
+    sender: Address
+    epoch: int
+    numbers: list[int]
+
+
+@dataclass(frozen=True, slots=True)
+class Filed:
+    """What became of some deliveries."""
+
+    receipts: list[Receipt]
+    result: GroupResult
+
+
+class Store:
+    """An open database. All methods raise StoreError when it cannot be used at the moment; nothing is stored then."""
+
+    def __init__(self, backend: Backend) -> None:
+        self._backend = backend
+        self._known = Known()
+
+    @property
+    def where(self) -> str:
+        """The file or the address, without a password."""
+        return self._backend.where
+
+    async def file(self, deliveries: Sequence[Delivery]) -> Filed:
+        """Store everything in one transaction; what cannot be trusted goes to quarantine in the same one.
+
+        Rows that the database refuses although they passed every check are found by halving, and become poison too: one
+        entry that nobody foresaw must not hold up a fleet.
+        """
+        arrivals: list[Arrival] = []
+
+        async def work(session: Session) -> GroupResult:
+            if not arrivals:  # in here, because this is where a file's store has a thread of its own
+                arrivals.extend(judge(delivery) for delivery in deliveries)
+            return await commit_group(session, self._known, arrivals)
+
+        try:
+            result = await self._write(work)
+        except StoreRefusedError as error:
+            result = await self._file_halves(arrivals, error)
+        return Filed(
+            [Receipt(one.sender, one.epoch, one.numbers) for one in arrivals if isinstance(one, Intake)], result
+        )
+
+    async def file_arrivals(self, arrivals: Sequence[Arrival]) -> GroupResult:
+        """Store what has been judged already, for example what an archive brings back."""
+
+        async def work(session: Session) -> GroupResult:
+            return await commit_group(session, self._known, arrivals)
+
+        try:
+            return await self._write(work)
+        except StoreRefusedError as error:
+            return await self._file_halves(arrivals, error)
+
+    async def _file_halves(self, arrivals: Sequence[Arrival], error: StoreRefusedError) -> GroupResult:
+        if len(arrivals) == 1:
+            (only,) = arrivals
+            if not isinstance(only, Intake) or not only.entries or len(only.poison) == len(only.entries):
+                raise error
+            log.error("store.refused", sender=str(only.sender), error=error.what)
+            return await self.file_arrivals([all_poison(only, error.what)])
+        middle = len(arrivals) // 2
+        first = await self.file_arrivals(arrivals[:middle])
+        second = await self.file_arrivals(arrivals[middle:])
+        return GroupResult(
+            first.entries + second.entries,
+            first.duplicates + second.duplicates,
+            first.conflicts + second.conflicts,
+            first.quarantined + second.quarantined,
+        )
+
+    async def note_status(self, sender: Address, status: bytes, received_at: datetime) -> None:
+        """Keep what a probe last said about itself."""
+        text = status[:MAX_STATUS_BYTES].decode(errors="replace").replace("\0", "")
+        now_us = microseconds_of(received_at)
+        name = {"fleet": sender.fleet, "region": sender.region, "probe": sender.probe}
+
+        async def work(session: Session) -> None:
+            await session.execute(sql.NEW_SENDER, **name, now_us=now_us)
+            ((sender_id,),) = await session.fetch(sql.SENDER, **name)
+            await session.execute(sql.SET_STATUS, sender=sender_id, now_us=now_us, content=text)
+
+        await self._write(work)
+
+    async def probes(self) -> list[ProbeState]:
+        """Every probe that was ever heard, with its gaps and counters."""
+        return await self._backend.read(queries.fetch_probes)
+
+    async def totals(self) -> Totals:
+        """Counts over everything."""
+        return await self._backend.read(queries.fetch_totals)
+
+    async def debts(self, until_at: datetime) -> list[DebtRow]:
+        """What slots were owed, as far as it began before an instant; for `collector.ledger`."""
+
+        async def work(session: Session) -> list[DebtRow]:
+            return await queries.fetch_debts(session, until_at)
+
+        return await self._backend.read(work)
+
+    async def endings(self, from_at: datetime, until_at: datetime) -> list[EndingRow]:
+        """How the slots of [from_at, until_at) ended; for `collector.ledger`."""
+
+        async def work(session: Session) -> list[EndingRow]:
+            return await queries.fetch_endings(session, from_at, until_at)
+
+        return await self._backend.read(work)
+
+    async def runs(
+        self,
+        from_at: datetime,
+        until_at: datetime,
+        *,
+        scenario: str = "",
+        region: str = "",
+        outcomes: Collection[Outcome] = (),
+        limit: int = 1000,
+    ) -> list[RunSummary]:
+        """The newest runs of [from_at, until_at), newest first."""
+
+        async def work(session: Session) -> list[RunSummary]:
+            return await queries.fetch_runs(
+                session, from_at, until_at, scenario=scenario, region=region, outcomes=outcomes, limit=limit
+            )
+
+        return await self._backend.read(work)
+
+    async def record(self, identity: RunIdentity) -> bytes:
+        """The entry that ended a slot, exactly as the probe sent it; empty when there is none."""
+
+        async def work(session: Session) -> bytes:
+            return await queries.fetch_record(session, identity)
+
+        return await self._backend.read(work)
+
+    async def find_run(self, run_id: str, started_at: datetime) -> bytes:
+        """The record of a run by its id, which says when it began; empty when there is none."""
+
+        async def work(session: Session) -> bytes:
+            return await queries.find_run(session, run_id, started_at)
+
+        return await self._backend.read(work)
+
+    async def unfit_minutes(self, from_at: datetime, until_at: datetime) -> list[UnfitMinute]:
+        """The minutes of [from_at, until_at) in which hosts were not fit to measure."""
+
+        async def work(session: Session) -> list[UnfitMinute]:
+            return await queries.fetch_unfit(session, from_at, until_at)
+
+        return await self._backend.read(work)
+
+    async def quarantine(self, limit: int = 100) -> list[QuarantinedEntry]:
+        """What was set aside last, newest first."""
+
+        async def work(session: Session) -> list[QuarantinedEntry]:
+            return await queries.fetch_quarantine(session, limit)
+
+        return await self._backend.read(work)
+
+    async def _write(self, work: Work[Answer]) -> Answer:
+        turn = 0
+
+        async def begun(session: Session) -> Answer:
+            nonlocal turn
+            turn = self._known.begin()
+            return await work(session)
+
+        answer = await self._backend.write(begun)
+        self._known.confirm(turn)
+        return answer
+
+
+@asynccontextmanager
+async def open_store(url: str, *, survives_power_cut: bool = True) -> AsyncIterator[Store]:
+    """The store at `sqlite:///FILE` (or just a file's path) or `postgresql://...`, made or migrated as needed.
+
+    Raises OperatorError for an address nobody knows and for a database newer than this program, StoreError when it cannot
+    be reached.
+    """
+    backend = backend_for(url, survives_power_cut=survives_power_cut)
+    await backend.open()
+    try:
+
+        async def prepare(session: Session) -> tuple[int, int]:
+            return await migrate(session, backend.dialect, backend.where)
+
+        before, after = await backend.write(prepare)
+        if before != after:
+            log.info("store.migrated", where=backend.where, from_version=before, to_version=after)
+        yield Store(backend)
+    finally:
+        await backend.close()
+
+
+def backend_for(url: str, *, survives_power_cut: bool) -> Backend:
+    """The back end for an address."""
+    if url.startswith(POSTGRES_SCHEMES):
+        raise OperatorError("PostgreSQL is not there yet")
+    if "://" in url and not url.startswith(SQLITE_SCHEME):
+        message = f"{url.partition('://')[0]}:// is not a database that the collector knows"
+        raise OperatorError(
+            message, where="collector.store", remedy="Use sqlite:///FILE or postgresql://USER@HOST/NAME"
+        )
+    return SqliteBackend(Path(url.removeprefix(SQLITE_SCHEME)), survives_power_cut=survives_power_cut)
+
+
+def all_poison(intake: Intake, reason: str) -> Intake:
+    """The same delivery with every entry in quarantine."""
+    poison = [
+        Poison(entry.seq, entry.kind, f"the database refused it: {reason}"[:500], entry.body)
+        for entry in intake.entries
+    ]
+    return replace(intake, slots=[], schedules=[], unfit_minutes=[], losses=[], poison=poison)

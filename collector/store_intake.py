@@ -1,0 +1,250 @@
+"""What came over the wire, judged before anything is written: rows for the good, reasons for the bad. Pure.
+
+A batch whose header cannot be trusted is refused as a whole; an entry that breaks a rule is *poison* and goes to
+quarantine alone, the rest of its batch is stored.
+
+Refuses to know SQL and MQTT. Called by the store's writers, `collector.archive` and tests.
+"""
+
+from __future__ import annotations
+
+import re
+import zlib
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Final
+
+from collector.store_decode import decode_run
+from collector.store_tables import microseconds_of
+from probes.ledger_entries import FitnessMinute, Loss, OwedSlots, SlotEnd, parse_entry
+from probes.messages import Address, MessageError, RawEntry, parse_address, parse_batch
+from probes.outbox import EntryKind
+from probes.records import Run, RunIdentity
+from probes.wire import WireError
+
+__all__ = [
+    "Delivery",
+    "EndedSlot",
+    "Intake",
+    "Poison",
+    "Refused",
+    "judge",
+    "stored_entries",
+    "stored_form",
+]
+
+SCENARIO_FORM: Final = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,58}[a-z0-9])?")
+MIN_US: Final = 946_684_800_000_000  # 2000
+MAX_US: Final = 7_258_118_400_000_000  # 2200
+MAX_ATTEMPT: Final = 1_000_000
+MAX_STEPS: Final = 1_000
+
+DEFLATED: Final = 1
+DEFLATED_WITH_DICTIONARY: Final = 2
+RAW_DEFLATE_WINDOW: Final = -15
+LONE_LEVEL: Final = 6
+# What records have in common, the most frequent last. Never changed: form 2 cannot be read with another one.
+DICTIONARY: Final = (
+    b'"evidence":[{"kind":"screenshot","name":"","path":"","sha256":"","file_bytes":"side_effects":[{"kind":"upload","name":"'
+    b'","sha256":"","read_back":true,"fate":"deleted"}],"failure":{"kind":"timeout","message":"","error_type":"'
+    b'"failure":{"kind":"connect","message":"connection refused"failure":{"kind":"status","message":"'
+    b'"pages":[{"url":"http://","ready_ns":,"ttfb_ns":,"fcp_ns":,"lcp_ns":,"dom_content_loaded_ns":,"load_ns":,"cls":0.0,'
+    b'"drive_ns":,"requests":"outcome":"inconclusive","outcome":"fail","cleanup":true"upload":{"body_bytes":,"bytes_per_s":,'
+    b'"stalls":0,"stalled_ns":0,"longest_stall_ns":0,"stall_threshold_ns":50000000}"reused":true,'
+    b'"certificate_expires_at":"2026-01-01T00:00:00Z","tls_version":"TLSv1.3"}],"expectations":[{"name":"'
+    b'","expected":"","found":"","ok":true},{"name":"","attributes":{"cad.part":"","cad.bytes":,"cad.format":"step"}},'
+    b'{"v":1,"fleet":"","region":"","probe":"","epoch":17}\n1 run {"schema_version":1,"identity":{"fleet":"","region":"'
+    b'","probe":"","scenario":"api-health","slot_at":"2026-01-01T00:00:00Z"},"run_id":"01k","trace_id":"'
+    b'","target":"stand-in","scenario_version":"1","scheduled_at":"2026-01-01T00:00:00Z","started_at":"2026-01-01T00:00:00.0'
+    b'Z","duration_ns":,"outcome":"pass","steps":[{"name":"api-health","started_ns":0,"duration_ns":,"outcome":"pass",'
+    b'"exchanges":[{"method":"GET","url":"https://","started_ns":,"phases":{"queue_ns":,"dns_ns":,"connect_ns":,"tls_ns":,'
+    b'"send_ns":,"wait_ns":,"receive_ns":},"status":200,"request_bytes":,"response_bytes":,"server_address":"127.0.0.1",'
+    b'"server_port":443}]}],"schedule_lag_ns":,"target_release":"","clock_offset_ns":,"clock_bound_ns":,'
+    b'"fitness":{"loop_lag_ns":,"steal_ratio":0.0}}'
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """One message as the broker handed it over."""
+
+    topic: str
+    payload: bytes
+    received_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A delivery that cannot be filed or acknowledged: nobody knows which numbers it carries. `sender` as its topic says."""
+
+    delivery: Delivery
+    sender: Address | None
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Poison:
+    """An entry that is not what it claims to be."""
+
+    seq: int
+    kind: str
+    reason: str
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class EndedSlot:
+    """A slot that ended, as a run or without one: its identity and the entry that says so."""
+
+    seq: int
+    line: int
+    scenario: str
+    slot_ms: int
+    turn: int
+    end: Run | SlotEnd
+
+
+@dataclass(frozen=True, slots=True)
+class Intake:
+    """A delivery that can be filed: good entries by kind, poison beside them. `numbers` are all its sequence numbers."""
+
+    sender: Address
+    epoch: int
+    received_us: int
+    numbers: list[int]
+    entries: tuple[RawEntry, ...]
+    form: int
+    stored_body: bytes
+    slots: list[EndedSlot] = field(default_factory=list)
+    schedules: list[tuple[int, OwedSlots]] = field(default_factory=list)
+    unfit_minutes: list[tuple[int, FitnessMinute]] = field(default_factory=list)
+    losses: list[tuple[int, Loss]] = field(default_factory=list)
+    poison: list[Poison] = field(default_factory=list)
+
+
+def judge(delivery: Delivery) -> Intake | Refused:
+    """The delivery's entries, each checked; refused when its topic or header cannot be believed."""
+    sender: Address | None = None
+    try:
+        channel, sender = parse_address(delivery.topic)
+        if channel != "results":
+            return Refused(delivery, None, f"results do not come on the topic {delivery.topic[:120]}")
+        batch = parse_batch(delivery.payload)
+    except MessageError as error:
+        return Refused(delivery, sender, str(error))
+    if batch.sender != sender:
+        return Refused(delivery, sender, f"the header names {batch.sender}, the topic {sender}")
+    form, stored_body = stored_form(delivery.payload)
+    numbers = [entry.seq for entry in batch.entries]
+    received_us = microseconds_of(delivery.received_at)
+    intake = Intake(sender, batch.epoch, received_us, numbers, batch.entries, form, stored_body)
+    for line, entry in enumerate(batch.entries):
+        file_entry(intake, line, entry)
+    return intake
+
+
+def file_entry(intake: Intake, line: int, entry: RawEntry) -> None:
+    """Put one entry where it belongs, into quarantine if it breaks a rule."""
+    try:
+        match entry.kind:
+            case EntryKind.RUN:
+                intake.slots.append(_ended_as_run(intake.sender, line, entry))
+            case EntryKind.SLOT:
+                intake.slots.append(_ended_without(line, entry))
+            case EntryKind.SCHEDULE:
+                intake.schedules.append((entry.seq, _checked_debt(parse_entry(OwedSlots, entry.body))))
+            case EntryKind.FITNESS:
+                minute = parse_entry(FitnessMinute, entry.body)
+                _split_instant(minute.minute_at)
+                intake.unfit_minutes.append((entry.seq, minute))
+            case EntryKind.LOSS:
+                intake.losses.append((entry.seq, _checked_loss(parse_entry(Loss, entry.body))))
+            case _:
+                reason = f"nobody here knows entries of the kind {entry.kind!r}"
+                intake.poison.append(Poison(entry.seq, entry.kind, reason, entry.body))
+    except WireError as error:
+        intake.poison.append(Poison(entry.seq, entry.kind, str(error)[:500], entry.body))
+
+
+def stored_form(payload: bytes) -> tuple[int, bytes]:
+    """How a payload that `parse_batch` has accepted is kept: as it came when deflated, else deflated with our dictionary."""
+    form, text = payload[:1], payload[1:]
+    if form == b"\x02":
+        return DEFLATED, text
+    return DEFLATED_WITH_DICTIONARY, deflated_with_dictionary(text)
+
+
+def deflated_with_dictionary(text: bytes) -> bytes:
+    """The text deflated; the dictionary makes a lone record as small as one of a batch."""
+    deflate = zlib.compressobj(
+        LONE_LEVEL, zlib.DEFLATED, RAW_DEFLATE_WINDOW, zlib.DEF_MEM_LEVEL, zlib.Z_DEFAULT_STRATEGY, DICTIONARY
+    )
+    return deflate.compress(text) + deflate.flush()
+
+
+def stored_entries(form: int, stored_body: bytes) -> list[tuple[str, bytes]]:
+    """Kind and body of every entry of a stored batch, by line."""
+    if form == DEFLATED_WITH_DICTIONARY:
+        inflate = zlib.decompressobj(RAW_DEFLATE_WINDOW, DICTIONARY)
+    else:
+        inflate = zlib.decompressobj(RAW_DEFLATE_WINDOW)
+    lines = inflate.decompress(stored_body).split(b"\n")[1:]
+    return [(kind.decode(), body) for kind, body in (line.split(b" ", 2)[1:] for line in lines)]
+
+
+def _ended_as_run(sender: Address, line: int, entry: RawEntry) -> EndedSlot:
+    run = decode_run(entry.body)
+    identity: RunIdentity = run.identity
+    if identity.fleet != sender.fleet or identity.region != sender.region or identity.probe != sender.probe:
+        raise WireError("the run belongs to another probe than its sender", where="identity")
+    if len(run.steps) > MAX_STEPS:
+        raise WireError(f"{len(run.steps)} steps are too many (limit {MAX_STEPS})", where="steps")
+    if run.duration_ns < 0 or run.schedule_lag_ns < 0:
+        raise WireError("a time is negative", where="duration_ns, schedule_lag_ns")
+    return _ended_slot(line, entry.seq, identity.scenario, identity.slot_at, identity.attempt, run)
+
+
+def _ended_without(line: int, entry: RawEntry) -> EndedSlot:
+    slot = parse_entry(SlotEnd, entry.body)
+    return _ended_slot(line, entry.seq, slot.scenario, slot.slot_at, slot.attempt, slot)
+
+
+def _ended_slot(line: int, seq: int, scenario: str, slot_at: datetime, attempt: int, end: Run | SlotEnd) -> EndedSlot:
+    if not SCENARIO_FORM.fullmatch(scenario):
+        raise WireError(f"{scenario[:80]!r} is not the name of a scenario", where="scenario")
+    if not 0 <= attempt <= MAX_ATTEMPT:
+        raise WireError(f"there is no attempt {attempt}", where="attempt")
+    slot_ms, beyond_us = _split_instant(slot_at)
+    return EndedSlot(seq, line, scenario, slot_ms, attempt * 1000 + beyond_us, end)
+
+
+def _split_instant(instant: datetime) -> tuple[int, int]:
+    """Whole milliseconds since the epoch, and the microseconds beyond."""
+    if instant.tzinfo is None:
+        raise WireError("an instant has no time zone", where="slot_at")
+    microseconds = microseconds_of(instant)
+    if not MIN_US <= microseconds < MAX_US:
+        raise WireError(f"{instant.isoformat()} is not an instant of this fleet's time", where="slot_at")
+    return divmod(microseconds, 1000)
+
+
+def _checked_debt(debt: OwedSlots) -> OwedSlots:
+    if not SCENARIO_FORM.fullmatch(debt.scenario):
+        raise WireError(f"{debt.scenario[:80]!r} is not the name of a scenario", where="scenario")
+    for instant in (debt.from_at, debt.until_at):
+        if instant is not None:
+            _split_instant(instant)
+    _checked_int64(debt.interval_ms, debt.phase_ms, debt.tolerance_ms, debt.timeout_ms)
+    return debt
+
+
+def _checked_loss(loss: Loss) -> Loss:
+    _checked_int64(loss.first_seq, loss.last_seq, loss.entries)
+    if loss.first_seq > loss.last_seq:
+        raise WireError("the lost range runs backwards", where="first_seq")
+    return loss
+
+
+def _checked_int64(*numbers: int) -> None:
+    if any(number >= 1 << 62 for number in numbers):
+        raise WireError("a number is beyond all measure")

@@ -1,0 +1,442 @@
+"""What the store can be asked, described once for both databases. Called by `collector.store`."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+from sqlalchemy import Select, and_, func, select
+
+from collector.store_intake import stored_entries
+from collector.store_rows import run_check_of
+from collector.store_session import Row, Session
+from collector.store_tables import (
+    KIND_CODES,
+    OUTCOME_CODES,
+    batches,
+    gaps,
+    instant_of_ms,
+    instant_of_us,
+    losses,
+    microseconds_of,
+    quarantine,
+    runs,
+    schedules,
+    senders,
+    series,
+    unfit_minutes,
+    words,
+)
+from probes.messages import Address
+from probes.records import FailureKind, Outcome, RunIdentity
+from probes.wire import WireError, parse_run
+
+__all__ = [
+    "DebtRow",
+    "EndingRow",
+    "ProbeState",
+    "QuarantinedEntry",
+    "RunSummary",
+    "Totals",
+    "UnfitMinute",
+]
+
+OUTCOMES: Final = {code: outcome for outcome, code in OUTCOME_CODES.items()}
+KINDS: Final = {code: kind for kind, code in KIND_CODES.items()}
+MS_PER_DAY: Final = 86_400_000
+MAX_LAG_MS: Final = MS_PER_DAY
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeState:
+    """What is known of a probe. `missing` numbers never came, `lost` are those of them that the probe says it dropped."""
+
+    address: Address
+    first_seen_at: datetime
+    last_seen_at: datetime
+    epoch: int
+    entries: int
+    duplicates: int
+    conflicts: int
+    quarantined: int
+    missing: int
+    lost: int
+    status: str
+    status_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class RunSummary:
+    """A run as reports list it. `is_unfit` when its host reported the minute as unfit: then its outcome counts for nothing."""
+
+    identity: RunIdentity
+    outcome: Outcome
+    kind: FailureKind | None
+    failed_step: str
+    duration_ns: int
+    schedule_lag_ns: int
+    target: str
+    target_release: str
+    is_unfit: bool
+
+
+@dataclass(frozen=True, slots=True)
+class DebtRow:
+    """A stretch of time in which a probe owed a scenario's slots; `until_at` None: until it says otherwise."""
+
+    address: Address
+    scenario: str
+    interval_ms: int
+    phase_ms: int
+    tolerance_ms: int
+    timeout_ms: int
+    from_at: datetime
+    until_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class EndingRow:
+    """A slot that ended: code of how (`collector.store_tables`), and how late."""
+
+    address: Address
+    scenario: str
+    slot_at: datetime
+    ended: int
+    outcome: Outcome
+    lag_us: int
+
+
+@dataclass(frozen=True, slots=True)
+class UnfitMinute:
+    """A minute in which a probe's host was not fit to measure."""
+
+    address: Address
+    minute_at: datetime
+    reasons: str
+
+
+@dataclass(frozen=True, slots=True)
+class QuarantinedEntry:
+    """Something that was not what it claimed to be; sequence number 0 for a whole delivery."""
+
+    received_at: datetime
+    sender: Address | None
+    topic: str
+    epoch: int
+    seq: int
+    kind: str
+    reason: str
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """Counts over everything that was ever taken in, and what is stored now."""
+
+    probes: int
+    entries: int
+    duplicates: int
+    conflicts: int
+    quarantined: int
+    oldest_slot_at: datetime | None
+    newest_slot_at: datetime | None
+    size_bytes: int
+
+
+async def fetch_probes(session: Session) -> list[ProbeState]:
+    """Every probe that was ever heard, by name."""
+    missing, lost = await _missing_and_lost(session)
+    columns = [senders.c[name] for name in senders.columns.keys()]  # noqa: SIM118 - it has no other way to its names
+    found = await session.fetch(select(*columns).order_by(senders.c.fleet, senders.c.region, senders.c.probe))
+    states = []
+    for row in found:
+        number, fleet, region, probe, first_us, last_us, epoch, entries, again, contrary, bad, status_us, status = row
+        states.append(
+            ProbeState(
+                address=Address(fleet, region, probe),
+                first_seen_at=instant_of_us(first_us),
+                last_seen_at=instant_of_us(last_us),
+                epoch=epoch,
+                entries=entries,
+                duplicates=again,
+                conflicts=contrary,
+                quarantined=bad,
+                missing=missing[number],
+                lost=lost[number],
+                status=status,
+                status_at=instant_of_us(status_us) if status_us else None,
+            )
+        )
+    return states
+
+
+async def _missing_and_lost(session: Session) -> tuple[dict[int, int], dict[int, int]]:
+    declared: dict[tuple[int, int], list[tuple[int, int]]] = defaultdict(list)
+    for sender_id, epoch, first, last in await session.fetch(
+        select(losses.c.sender_id, losses.c.epoch, losses.c.first_seq, losses.c.last_seq)
+    ):
+        declared[sender_id, epoch].append((first, last))
+    missing: dict[int, int] = defaultdict(int)
+    lost: dict[int, int] = defaultdict(int)
+    for sender_id, epoch, first, last in await session.fetch(
+        select(gaps.c.sender_id, gaps.c.epoch, gaps.c.first_seq, gaps.c.last_seq)
+    ):
+        missing[sender_id] += last - first + 1
+        lost[sender_id] += overlap(first, last, declared[sender_id, epoch])
+    return missing, lost
+
+
+def overlap(first: int, last: int, ranges: list[tuple[int, int]]) -> int:
+    """How many numbers of a closed range lie in at least one of the others."""
+    count, reached = 0, first - 1
+    for start, end in sorted(ranges):
+        begin, stop = max(start, reached + 1), min(end, last)
+        if begin <= stop:
+            count += stop - begin + 1
+            reached = stop
+    return count
+
+
+async def fetch_debts(session: Session, until_at: datetime) -> list[DebtRow]:
+    """All debts that began before an instant, oldest first."""
+    query = (
+        select(
+            *(senders.c.fleet, senders.c.region, senders.c.probe, series.c.scenario),
+            *(schedules.c.interval_ms, schedules.c.phase_ms, schedules.c.tolerance_ms, schedules.c.timeout_ms),
+            *(schedules.c.from_us, schedules.c.until_us),
+        )
+        .select_from(schedules.join(series, series.c.series_id == schedules.c.series_id).join(*_sender_of_series()))
+        .where(schedules.c.from_us < microseconds_of(until_at))
+        .order_by(schedules.c.series_id, schedules.c.from_us)
+    )
+    return [
+        DebtRow(
+            address=Address(*row[:3]),
+            scenario=row[3],
+            interval_ms=row[4],
+            phase_ms=row[5],
+            tolerance_ms=row[6],
+            timeout_ms=row[7],
+            from_at=instant_of_us(row[8]),
+            until_at=instant_of_us(row[9]) if row[9] else None,
+        )
+        for row in await session.fetch(query)
+    ]
+
+
+async def fetch_endings(session: Session, from_at: datetime, until_at: datetime) -> list[EndingRow]:
+    """How every slot of a window ended, first attempts only, by time."""
+    names = await _series_names(session)
+    query = (
+        select(runs.c.slot_ms, runs.c.series_id, runs.c.turn, runs.c.ended, runs.c.outcome, runs.c.lag_us)
+        .where(_in_window(runs.c.slot_ms, from_at, until_at), runs.c.turn < 1000)
+        .order_by(runs.c.slot_ms)
+    )
+    return [
+        EndingRow(*names[series_id], _slot_at(slot_ms, turn), ended, OUTCOMES[outcome], lag_us)
+        for slot_ms, series_id, turn, ended, outcome, lag_us in await session.fetch(query)
+    ]
+
+
+async def fetch_runs(
+    session: Session,
+    from_at: datetime,
+    until_at: datetime,
+    *,
+    scenario: str = "",
+    region: str = "",
+    outcomes: Collection[Outcome] = (),
+    limit: int = 1000,
+) -> list[RunSummary]:
+    """The newest runs of a window, newest first."""
+    failed, target, release = words.alias("failed"), words.alias("target"), words.alias("release")
+    unfit = and_(
+        unfit_minutes.c.minute_ms == runs.c.slot_ms - runs.c.slot_ms % 60_000,
+        unfit_minutes.c.sender_id == series.c.sender_id,
+    )
+    source = (
+        runs.join(series, series.c.series_id == runs.c.series_id)
+        .join(*_sender_of_series())
+        .outerjoin(failed, failed.c.word_id == runs.c.failed_step)
+        .outerjoin(target, target.c.word_id == runs.c.target)
+        .outerjoin(release, release.c.word_id == runs.c.release)
+        .outerjoin(unfit_minutes, unfit)
+    )
+    query: Select[Any] = (
+        select(
+            *(senders.c.fleet, senders.c.region, senders.c.probe, series.c.scenario, runs.c.slot_ms, runs.c.turn),
+            *(runs.c.outcome, runs.c.kind, runs.c.duration_ns, runs.c.lag_us, unfit_minutes.c.minute_ms),
+            *(failed.c.word, target.c.word, release.c.word),
+        )
+        .select_from(source)
+        .where(_in_window(runs.c.slot_ms, from_at, until_at), runs.c.ended == 0)
+        .order_by(runs.c.slot_ms.desc(), runs.c.series_id, runs.c.turn)
+        .limit(limit)
+    )
+    if scenario:
+        query = query.where(series.c.scenario == scenario)
+    if region:
+        query = query.where(senders.c.region == region)
+    if outcomes:
+        query = query.where(runs.c.outcome.in_([OUTCOME_CODES[outcome] for outcome in outcomes]))
+    return [_summary(row) for row in await session.fetch(query)]
+
+
+def _summary(row: Row) -> RunSummary:
+    (
+        fleet,
+        region,
+        probe,
+        scenario,
+        slot_ms,
+        turn,
+        outcome,
+        kind,
+        duration_ns,
+        lag_us,
+        unfit,
+        failed,
+        target,
+        release,
+    ) = row
+    return RunSummary(
+        RunIdentity(fleet, region, probe, scenario, _slot_at(slot_ms, turn), turn // 1000),
+        OUTCOMES[outcome],
+        KINDS.get(kind),
+        failed or "",
+        duration_ns,
+        lag_us * 1000,
+        target or "",
+        release or "",
+        unfit is not None,
+    )
+
+
+async def fetch_record(session: Session, identity: RunIdentity) -> bytes:
+    """The entry that ended this slot, as it came; empty when there is none."""
+    microseconds = microseconds_of(identity.slot_at)
+    query = (
+        select(runs.c.batch_no, runs.c.line)
+        .select_from(runs.join(series, series.c.series_id == runs.c.series_id).join(*_sender_of_series()))
+        .where(
+            runs.c.slot_ms == microseconds // 1000,
+            runs.c.turn == identity.attempt * 1000 + microseconds % 1000,
+            series.c.scenario == identity.scenario,
+            senders.c.fleet == identity.fleet,
+            senders.c.region == identity.region,
+            senders.c.probe == identity.probe,
+        )
+    )
+    found = await session.fetch(query)
+    return await _body_at(session, *found[0]) if found else b""
+
+
+async def find_run(session: Session, run_id: str, started_at: datetime) -> bytes:
+    """The record of the run with this id, which began about then; empty when there is none."""
+    started_ms = microseconds_of(started_at) // 1000
+    query = select(runs.c.batch_no, runs.c.line).where(
+        runs.c.slot_ms.between(started_ms - MAX_LAG_MS, started_ms + MAX_LAG_MS),
+        runs.c.run_check == run_check_of(run_id),
+        runs.c.ended == 0,
+    )
+    for batch_no, line in await session.fetch(query):
+        body = await _body_at(session, batch_no, line)
+        try:
+            if parse_run(body).run_id == run_id:
+                return body
+        except WireError:
+            continue
+    return b""
+
+
+async def _body_at(session: Session, batch_no: int, line: int) -> bytes:
+    stored = await session.fetch(select(batches.c.form, batches.c.body).where(batches.c.batch_no == batch_no))
+    entries = stored_entries(*stored[0]) if stored else []
+    return entries[line][1] if line < len(entries) else b""
+
+
+async def fetch_unfit(session: Session, from_at: datetime, until_at: datetime) -> list[UnfitMinute]:
+    """The unfit minutes of a window."""
+    query = (
+        select(senders.c.fleet, senders.c.region, senders.c.probe, unfit_minutes.c.minute_ms, unfit_minutes.c.reasons)
+        .select_from(unfit_minutes.join(senders, senders.c.sender_id == unfit_minutes.c.sender_id))
+        .where(_in_window(unfit_minutes.c.minute_ms, from_at, until_at))
+        .order_by(unfit_minutes.c.minute_ms, unfit_minutes.c.sender_id)
+    )
+    return [UnfitMinute(Address(*row[:3]), instant_of_ms(row[3]), row[4]) for row in await session.fetch(query)]
+
+
+async def fetch_quarantine(session: Session, limit: int) -> list[QuarantinedEntry]:
+    """What was set aside last, newest first."""
+    kept = quarantine.c
+    query = (
+        select(
+            *(kept.received_us, senders.c.fleet, senders.c.region, senders.c.probe),
+            *(kept.topic, kept.epoch, kept.seq, kept.kind, kept.reason, kept.body),
+        )
+        .select_from(quarantine.outerjoin(senders, senders.c.sender_id == kept.sender_id))
+        .order_by(kept.quarantine_id.desc())
+        .limit(limit)
+    )
+    return [
+        QuarantinedEntry(
+            received_at=instant_of_us(row[0]),
+            sender=Address(*row[1:4]) if row[1] else None,
+            topic=row[4],
+            epoch=row[5],
+            seq=row[6],
+            kind=row[7],
+            reason=row[8],
+            body=bytes(row[9]),
+        )
+        for row in await session.fetch(query)
+    ]
+
+
+async def fetch_totals(session: Session) -> Totals:
+    """What the collector has done since its database is there."""
+    counted = (senders.c.entries, senders.c.duplicates, senders.c.conflicts, senders.c.quarantined)
+    ((probes, *counts),) = await session.fetch(
+        select(func.count(), *(func.coalesce(func.sum(column), 0) for column in counted)).select_from(senders)
+    )
+    ((oldest_ms, newest_ms),) = await session.fetch(select(*_ends_of(runs.c.slot_ms)))
+    entries, duplicates, conflicts, bad = (int(count) for count in counts)
+    return Totals(
+        probes,
+        entries,
+        duplicates,
+        conflicts,
+        bad,
+        instant_of_ms(oldest_ms) if oldest_ms is not None else None,
+        instant_of_ms(newest_ms) if newest_ms is not None else None,
+        await session.size_bytes(),
+    )
+
+
+async def _series_names(session: Session) -> dict[int, tuple[Address, str]]:
+    query = select(
+        series.c.series_id, senders.c.fleet, senders.c.region, senders.c.probe, series.c.scenario
+    ).select_from(series.join(*_sender_of_series()))
+    return {row[0]: (Address(*row[1:4]), row[4]) for row in await session.fetch(query)}
+
+
+def _sender_of_series() -> tuple[Any, Any]:
+    return senders, senders.c.sender_id == series.c.sender_id
+
+
+def _ends_of(column: Any) -> Iterator[Any]:  # noqa: ANN401 - columns have many types
+    """The lowest and the highest value, each by one look into the index."""
+    yield select(column).order_by(column).limit(1).scalar_subquery()
+    yield select(column).order_by(column.desc()).limit(1).scalar_subquery()
+
+
+def _in_window(column: Any, from_at: datetime, until_at: datetime) -> Any:  # noqa: ANN401 - columns have many types
+    """Milliseconds in [from_at, until_at)."""
+    return and_(column >= -(-microseconds_of(from_at) // 1000), column < -(-microseconds_of(until_at) // 1000))
+
+
+def _slot_at(slot_ms: int, turn: int) -> datetime:
+    return instant_of_us(slot_ms * 1000 + turn % 1000)

@@ -1,0 +1,146 @@
+"""The seam between rules and databases: statements of SQLAlchemy Core in, rows out, inside one transaction.
+
+A statement is described once and compiled once per dialect; the drivers are then called in their fast form, because
+SQLAlchemy's own execution costs two thirds of the throughput (docs/adr/0024). What all of this refuses: to hold rules, and to
+hide an error of the database; each back end translates its driver's errors into the three below.
+
+Called by `collector.store_commit` and `collector.store_queries`; implemented by `collector.store_sqlite` and
+`collector.store_postgres`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Coroutine, Mapping, Sequence
+from typing import Any, Protocol, TypeVar
+
+from sqlalchemy import Table
+from sqlalchemy.engine import Dialect
+from sqlalchemy.sql import ClauseElement
+from sqlalchemy.sql.compiler import SQLCompiler
+
+from probes.errors import BugError, DependencyError
+
+__all__ = ["Backend", "Compiler", "Row", "Session", "SqlText", "StoreError", "StoreRefusedError", "Work"]
+
+Row = tuple[Any, ...]
+
+
+class StoreError(DependencyError):
+    """The database cannot be used now: busy, disk full, damaged, gone. Nothing was stored; it may be tried again."""
+
+
+class StoreRefusedError(BugError):
+    """The database is well and refuses these very rows; trying them again would end the same way."""
+
+
+Answer = TypeVar("Answer")
+Answer_co = TypeVar("Answer_co", covariant=True)
+
+
+class Session(Protocol):
+    """An open transaction."""
+
+    async def fetch(self, statement: ClauseElement, **values: object) -> list[Row]:
+        """The rows of a query."""
+        ...
+
+    async def execute(self, statement: ClauseElement, **values: object) -> int:
+        """Run a statement that changes something; returns how many rows it touched."""
+        ...
+
+    async def script(self, statements: Sequence[str]) -> None:
+        """Run statements as they stand, one after the other."""
+        ...
+
+    async def has_table(self, name: str) -> bool:
+        """Whether there is a table of that name."""
+        ...
+
+    async def insert(self, table: Table, rows: Sequence[Row]) -> None:
+        """Insert whole rows, in the order of the table's columns."""
+        ...
+
+    async def insert_new(self, table: Table, rows: Sequence[Row]) -> bool:
+        """Insert whole rows, all or nothing: False, and nothing inserted, when a key exists already."""
+        ...
+
+    async def lock_senders(self, sender_ids: Sequence[int]) -> None:
+        """Keep other collectors from these probes until the transaction ends; ascending, or two may wait in a circle."""
+        ...
+
+    async def next_batch_no(self) -> int:
+        """A number for a batch that no other one has."""
+        ...
+
+    async def size_bytes(self) -> int:
+        """What the data takes on disk, without pages that are free to be used again."""
+        ...
+
+
+class Work(Protocol[Answer_co]):
+    """What is done inside a transaction."""
+
+    def __call__(self, session: Session) -> Coroutine[Any, Any, Answer_co]:
+        """Do it."""
+        ...
+
+
+class Backend(Protocol):
+    """A database: runs work in transactions and translates what the driver says."""
+
+    where: str
+
+    @property
+    def dialect(self) -> Dialect:
+        """The words that its SQL is written in."""
+        ...
+
+    async def open(self) -> None:
+        """Connect; raises StoreError."""
+        ...
+
+    async def close(self) -> None:
+        """Finish what was begun and disconnect."""
+        ...
+
+    async def write(self, work: Work[Answer]) -> Answer:
+        """Run the work in one transaction and commit it; raises StoreError or StoreRefusedError, then nothing is stored."""
+        ...
+
+    async def read(self, work: Work[Answer]) -> Answer:
+        """Run queries on one state of the database; raises StoreError."""
+        ...
+
+
+class SqlText:
+    """A compiled statement: the driver's text and the names of its values in their order."""
+
+    __slots__ = ("_constants", "names", "text")
+
+    def __init__(self, statement: ClauseElement, dialect: Dialect) -> None:
+        compiled = statement.compile(dialect=dialect, compile_kwargs={"render_postcompile": True})
+        self.text = str(compiled)
+        self.names: list[str] = list(compiled.positiontup or ()) if isinstance(compiled, SQLCompiler) else []
+        self._constants = compiled.params or {}
+
+    def arguments(self, values: Mapping[str, object]) -> Row:
+        """The values in the statement's order; what was fixed in the statement itself needs none."""
+        constants = self._constants
+        return tuple(values[name] if name in values else constants[name] for name in self.names)
+
+
+class Compiler:
+    """Compiles for one dialect, and remembers the statements that take values: they live as long as the program."""
+
+    def __init__(self, dialect: Dialect) -> None:
+        self._dialect = dialect
+        self._kept: dict[int, tuple[ClauseElement, SqlText]] = {}
+
+    def text_of(self, statement: ClauseElement, *, is_lasting: bool) -> SqlText:
+        """The statement's text; one that lasts is compiled at its first use."""
+        if not is_lasting:
+            return SqlText(statement, self._dialect)
+        kept = self._kept.get(id(statement))
+        if kept is None:
+            kept = self._kept[id(statement)] = (statement, SqlText(statement, self._dialect))
+        return kept[1]

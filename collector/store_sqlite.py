@@ -1,0 +1,210 @@
+"""The store in one SQLite file: a writer thread of its own, a reader thread of its own, commits that survive a power cut.
+
+WAL, so that readers never wait for the writer; `synchronous=FULL`, because a probe forgets what is acknowledged. Another
+process that holds the file is waited for, for a bounded time. Whatever the disk, the file or the lock refuses becomes
+a StoreError, and then nothing of the transaction is stored.
+
+Called by `collector.store`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections.abc import Coroutine, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+from sqlalchemy import Table
+from sqlalchemy.dialects import sqlite
+from sqlalchemy.engine import Dialect
+from sqlalchemy.sql import ClauseElement
+
+from collector.store_session import Compiler, Row, StoreError, StoreRefusedError, Work
+from collector.store_tables import TABLES
+
+__all__ = ["SqliteBackend"]
+
+BUSY_TIMEOUT_S: Final = 5.0
+CACHE_KIB: Final = 65_536
+WAL_LIMIT_BYTES: Final = 64 << 20
+INSERTS: Final = {
+    table.name: f"INSERT INTO {table.name} ({', '.join(table.columns.keys())}) "  # noqa: S608 - our own tables
+    f"VALUES ({', '.join('?' for _ in table.columns)})"
+    for table in TABLES
+}
+# What the rows themselves are to blame for; every other error is the file's, the disk's or the lock's.
+REFUSALS: Final = (sqlite3.IntegrityError, sqlite3.DataError, sqlite3.InterfaceError, OverflowError)
+Answer = TypeVar("Answer")
+
+
+class SqliteSession:
+    """A transaction on a connection of the standard library; none of its methods ever waits for the loop."""
+
+    def __init__(self, db: sqlite3.Connection, compiler: Compiler) -> None:
+        self._db = db
+        self._compiler = compiler
+        self._last_batch_no = 0
+
+    async def fetch(self, statement: ClauseElement, **values: object) -> list[Row]:
+        """The rows of a query."""
+        text = self._compiler.text_of(statement, is_lasting=bool(values))
+        return self._db.execute(text.text, text.arguments(values)).fetchall()
+
+    async def execute(self, statement: ClauseElement, **values: object) -> int:
+        """Run a statement that changes something."""
+        text = self._compiler.text_of(statement, is_lasting=bool(values))
+        return self._db.execute(text.text, text.arguments(values)).rowcount
+
+    async def script(self, statements: Sequence[str]) -> None:
+        """Run statements as they stand."""
+        for statement in statements:
+            self._db.execute(statement)
+
+    async def has_table(self, name: str) -> bool:
+        """Whether there is a table of that name."""
+        query = "SELECT count(*) FROM sqlite_master WHERE type = 'table' AND name = ?"
+        return bool(self._db.execute(query, (name,)).fetchone()[0])
+
+    async def insert(self, table: Table, rows: Sequence[Row]) -> None:
+        """Insert whole rows."""
+        self._db.executemany(INSERTS[table.name], rows)
+
+    async def insert_new(self, table: Table, rows: Sequence[Row]) -> bool:
+        """Insert whole rows, all or nothing."""
+        self._db.execute("SAVEPOINT new_rows")
+        try:
+            self._db.executemany(INSERTS[table.name], rows)
+        except sqlite3.IntegrityError:
+            self._db.execute("ROLLBACK TO new_rows")
+            return False
+        finally:
+            if self._db.in_transaction:  # a full disk ends the whole transaction by itself
+                self._db.execute("RELEASE new_rows")
+        return True
+
+    async def lock_senders(self, sender_ids: Sequence[int]) -> None:
+        """The whole file is locked already."""
+
+    async def next_batch_no(self) -> int:
+        """One more than the highest, which nobody else can give: the file is locked."""
+        if not self._last_batch_no:
+            ((self._last_batch_no,),) = self._db.execute("SELECT coalesce(max(batch_no), 0) FROM batches")
+        self._last_batch_no += 1
+        return self._last_batch_no
+
+    async def size_bytes(self) -> int:
+        """Pages in use."""
+        pages, free, page_bytes = (
+            self._db.execute(f"PRAGMA {name}").fetchone()[0] for name in ("page_count", "freelist_count", "page_size")
+        )
+        return int((pages - free) * page_bytes)
+
+
+class SqliteBackend:
+    """One file, two connections: writing and reading each have a thread, and go one at a time there."""
+
+    dialect: Dialect = sqlite.dialect()
+
+    def __init__(self, path: Path, *, survives_power_cut: bool = True, busy_timeout_s: float = BUSY_TIMEOUT_S) -> None:
+        self.where = str(path)
+        self._path = path
+        self._synchronous = "FULL" if survives_power_cut else "NORMAL"
+        self._busy_timeout_s = busy_timeout_s
+        self._compiler = Compiler(self.dialect)
+        self._read_compiler = Compiler(self.dialect)
+        self._writer = ThreadPoolExecutor(1, thread_name_prefix="store-writer")
+        self._reader = ThreadPoolExecutor(1, thread_name_prefix="store-reader")
+        self._write_db: sqlite3.Connection | None = None
+        self._read_db: sqlite3.Connection | None = None
+
+    async def open(self) -> None:
+        """Open or make the file; raises StoreError."""
+        loop = asyncio.get_running_loop()
+        self._write_db = await loop.run_in_executor(self._writer, self._connect)
+        self._read_db = await loop.run_in_executor(self._reader, self._connect)
+
+    async def close(self) -> None:
+        """Finish what was begun and give the file back; the reader first, so that the last one out folds the log in."""
+        loop = asyncio.get_running_loop()
+        for executor, db in ((self._reader, self._read_db), (self._writer, self._write_db)):
+            if db is not None:
+                await loop.run_in_executor(executor, db.close)
+            executor.shutdown()
+
+    async def write(self, work: Work[Answer]) -> Answer:
+        """Run the work in one transaction and commit it."""
+        return await asyncio.get_running_loop().run_in_executor(self._writer, self._write_in_thread, work)
+
+    async def read(self, work: Work[Answer]) -> Answer:
+        """Run queries on one state of the database."""
+        return await asyncio.get_running_loop().run_in_executor(self._reader, self._read_in_thread, work)
+
+    def _write_in_thread(self, work: Work[Answer]) -> Answer:
+        with self._translated():
+            return in_transaction(opened(self._write_db), "BEGIN IMMEDIATE", work, self._compiler)
+
+    def _read_in_thread(self, work: Work[Answer]) -> Answer:
+        with self._translated():
+            return in_transaction(opened(self._read_db), "BEGIN", work, self._read_compiler)
+
+    def _connect(self) -> sqlite3.Connection:
+        with self._translated():
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            db = sqlite3.connect(self._path, timeout=self._busy_timeout_s, isolation_level=None)
+            try:
+                db.execute("PRAGMA journal_mode = WAL")
+                db.execute(f"PRAGMA synchronous = {self._synchronous}")
+                db.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
+                db.execute(f"PRAGMA journal_size_limit = {WAL_LIMIT_BYTES}")
+            except sqlite3.Error:
+                db.close()
+                raise
+            return db
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        try:
+            yield
+        except REFUSALS as error:
+            raise StoreRefusedError(f"the database refuses the rows: {error}", where=self.where) from error
+        except (sqlite3.Error, OSError) as error:
+            remedy = (
+                "Nothing was stored or acknowledged, and it is tried again by itself; check the disk's free space and the "
+                "file's permissions, and that no other program holds it. A damaged file must be replaced by a copy"
+            )
+            raise StoreError(f"the database cannot be used: {error}", where=self.where, remedy=remedy) from error
+
+
+def opened(db: sqlite3.Connection | None) -> sqlite3.Connection:
+    """The connection; raises StoreError when there is none."""
+    if db is None:
+        raise StoreError("the database is not open")
+    return db
+
+
+def in_transaction(db: sqlite3.Connection, begin: str, work: Work[Answer], compiler: Compiler) -> Answer:
+    """Run the work between `begin` and a commit; whatever it raises, the transaction is undone."""
+    db.execute(begin)
+    try:
+        answer = run_at_once(work(SqliteSession(db, compiler)))
+        db.execute("COMMIT")
+    except BaseException:
+        with suppress(sqlite3.Error):  # the first error says more; a connection that cannot roll back has nothing open
+            if db.in_transaction:
+                db.execute("ROLLBACK")
+        raise
+    return answer
+
+
+def run_at_once(coroutine: Coroutine[Any, Any, Answer]) -> Answer:
+    """The result of a coroutine that never waits: the rules are written once, for a driver that waits and one that does not."""
+    try:
+        coroutine.send(None)
+    except StopIteration as end:
+        answer: Answer = end.value
+        return answer
+    coroutine.close()
+    raise StoreError("a transaction on a file waited for something else")

@@ -1,0 +1,259 @@
+"""The collector's tables, described once for SQLite and PostgreSQL, and the codes that stand for words in them.
+
+Keys are composite integers in the order of time: new rows go to the end of every table, old ones are deleted from its
+beginning, and nothing is keyed by random text. What repeats (probes, scenarios, step names) is stored once and referred to by
+number. Instants are integers, the unit is in the column's name; durations are nanoseconds.
+
+Refuses to hold any rule: what may be stored is decided in `collector.store_intake`, when in `collector.store_commit`.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+from sqlalchemy import BigInteger, Column, Identity, Index, Integer, LargeBinary, MetaData, SmallInteger, Table, Text
+from sqlalchemy.engine import Dialect
+from sqlalchemy.schema import CreateIndex, CreateTable
+
+from probes.ledger_entries import SlotReason
+from probes.records import FailureKind, Outcome
+
+__all__ = [
+    "ENDED_AS_RUN",
+    "KIND_CODES",
+    "OUTCOME_CODES",
+    "REASON_CODES",
+    "TABLES",
+    "batches",
+    "epochs",
+    "gaps",
+    "instant_of_ms",
+    "instant_of_us",
+    "losses",
+    "microseconds_of",
+    "quarantine",
+    "render_tables",
+    "runs",
+    "schedules",
+    "senders",
+    "series",
+    "steps",
+    "unfit_minutes",
+    "words",
+]
+
+EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+MICROSECOND: Final = timedelta(microseconds=1)
+
+# A code is never given to another word: databases outlive programs.
+OUTCOME_CODES: Final = {Outcome.PASS: 0, Outcome.FAIL: 1, Outcome.INCONCLUSIVE: 2}
+KIND_CODES: Final = {
+    FailureKind.DNS: 1,
+    FailureKind.CONNECT: 2,
+    FailureKind.TLS: 3,
+    FailureKind.TIMEOUT: 4,
+    FailureKind.STATUS: 5,
+    FailureKind.RATE_LIMITED: 6,
+    FailureKind.ASSERTION: 7,
+    FailureKind.BROWSER: 8,
+    FailureKind.ABORTED: 9,
+    FailureKind.INTERNAL: 10,
+}
+"""0 stands for no failure."""
+ENDED_AS_RUN: Final = 0
+REASON_CODES: Final = {SlotReason.MISSED: 1, SlotReason.MAINTENANCE: 2, SlotReason.ABORTED: 3}
+"""How a slot ended; 0 is a run."""
+
+metadata = MetaData()
+
+
+# SQLite gives numbers by itself only to a column of exactly its own type INTEGER.
+GIVEN = BigInteger().with_variant(Integer(), "sqlite")
+
+
+def _given(name: str) -> Column[int]:
+    """A key that the database counts up by itself."""
+    return Column(name, GIVEN, Identity(), primary_key=True)
+
+
+def _key(name: str, kind: type[BigInteger | Integer | SmallInteger] = BigInteger) -> Column[int]:
+    return Column(name, kind, primary_key=True, autoincrement=False)
+
+
+def _number(name: str) -> Column[int]:
+    return Column(name, BigInteger, nullable=False, server_default="0")
+
+
+def _reference(name: str) -> Column[int]:
+    return Column(name, Integer, nullable=False, server_default="0")
+
+
+def _small(name: str) -> Column[int]:
+    return Column(name, SmallInteger, nullable=False, server_default="0")
+
+
+def _text(name: str) -> Column[str]:
+    return Column(name, Text, nullable=False, server_default="")
+
+
+def _table(name: str, *columns: Column[int] | Column[str] | Column[bytes] | Index, counted: bool = False) -> Table:
+    return Table(name, metadata, *columns, sqlite_with_rowid=counted)
+
+
+# A probe as the collector knows it: who, when last heard, what it said about itself, and what was wrong with what it sent.
+senders = _table(
+    "senders",
+    _given("sender_id"),
+    _text("fleet"),
+    _text("region"),
+    _text("probe"),
+    _number("first_seen_us"),
+    _number("last_seen_us"),
+    _number("epoch"),
+    _number("entries"),
+    _number("duplicates"),
+    _number("conflicts"),
+    _number("quarantined"),
+    _number("status_us"),
+    _text("status"),
+    Index("senders_name", "fleet", "region", "probe", unique=True),
+    counted=True,
+)
+
+# One life of a probe's outbox: up to `highest_seq` everything has come, but for the gaps.
+epochs = _table("epochs", _key("sender_id"), _key("epoch"), _number("highest_seq"), _number("last_seen_us"))
+gaps = _table("gaps", _key("sender_id"), _key("epoch"), _key("first_seq"), _number("last_seq"))
+losses = _table(
+    "losses",
+    _key("sender_id"),
+    _key("epoch"),
+    _key("first_seq"),
+    _number("last_seq"),
+    _number("entries"),
+    _text("reason"),
+    _number("received_us"),
+)
+
+# A scenario of a probe, and words that repeat: names of steps and targets, releases, parts. Word 0 means none was kept.
+series = _table(
+    "series",
+    _given("series_id"),
+    _number("sender_id"),
+    _text("scenario"),
+    Index("series_name", "sender_id", "scenario", unique=True),
+    counted=True,
+)
+words = _table("words", _given("word_id"), _text("word"), Index("words_word", "word", unique=True), counted=True)
+
+# Every slot that ended, in whatever way. `turn` is attempt * 1000 + the microseconds beyond `slot_ms`: 0 for nearly all, and
+# a zero takes no room. `run_check` finds a run by its id without an index on it. `batch_no` and `line` lead to the record.
+runs = _table(
+    "runs",
+    _key("slot_ms"),
+    _key("series_id", Integer),
+    _key("turn", Integer),
+    _number("duration_ns"),
+    _number("lag_us"),
+    _number("batch_no"),
+    _reference("failed_step"),
+    _reference("target"),
+    _reference("release"),
+    _reference("run_check"),
+    _small("line"),
+    _small("ended"),
+    _small("outcome"),
+    _small("kind"),
+)
+steps = _table(
+    "steps",
+    _key("slot_ms"),
+    _key("series_id", Integer),
+    _key("turn", Integer),
+    _key("step_no", SmallInteger),
+    _small("outcome"),
+    _reference("name"),
+    _reference("part"),
+    _number("duration_ns"),
+    _small("kind"),
+    _small("cleanup"),
+)
+
+# The entries as they came, one batch a row: the whole records, compressed together.
+batches = _table(
+    "batches",
+    _given("batch_no"),
+    _number("sender_id"),
+    _number("received_us"),
+    _number("newest_slot_ms"),
+    _small("form"),
+    Column("body", LargeBinary, nullable=False),
+    Index("batches_newest", "newest_slot_ms"),
+    counted=True,
+)
+
+# What a probe owes; `until_us` is 0 for a debt without an end.
+schedules = _table(
+    "schedules",
+    _key("series_id", Integer),
+    _key("from_us"),
+    _number("until_us"),
+    _number("interval_ms"),
+    _number("phase_ms"),
+    _number("tolerance_ms"),
+    _number("timeout_ms"),
+)
+unfit_minutes = _table("unfit_minutes", _key("minute_ms"), _key("sender_id"), _text("reasons"))
+
+# What could not be taken for what it claims to be. Sender 0: the topic named none.
+quarantine = _table(
+    "quarantine",
+    _given("quarantine_id"),
+    _number("received_us"),
+    _number("sender_id"),
+    _number("epoch"),
+    _number("seq"),
+    _text("topic"),
+    _text("kind"),
+    _text("reason"),
+    Column("body", LargeBinary, nullable=False),
+    Index("quarantine_sender", "sender_id"),
+    counted=True,
+)
+
+TABLES: Final = (
+    senders,
+    epochs,
+    gaps,
+    losses,
+    series,
+    words,
+    runs,
+    steps,
+    batches,
+    schedules,
+    unfit_minutes,
+    quarantine,
+)
+
+
+def render_tables(dialect: Dialect) -> list[str]:
+    """The statements that make all tables and their indexes in an empty database."""
+    statements = [str(CreateTable(table).compile(dialect=dialect)).strip() for table in TABLES]
+    indexes = [index for table in TABLES for index in sorted(table.indexes, key=lambda index: str(index.name))]
+    return statements + [str(CreateIndex(index).compile(dialect=dialect)) for index in indexes]
+
+
+def microseconds_of(instant: datetime) -> int:
+    """Microseconds since the epoch."""
+    return (instant - EPOCH) // MICROSECOND
+
+
+def instant_of_us(microseconds: int) -> datetime:
+    """The instant so many microseconds after the epoch."""
+    return EPOCH + microseconds * MICROSECOND
+
+
+def instant_of_ms(milliseconds: int) -> datetime:
+    """The instant so many milliseconds after the epoch."""
+    return EPOCH + milliseconds * 1000 * MICROSECOND
