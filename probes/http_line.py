@@ -34,6 +34,7 @@ _UNSENT_LOW_WATER_BYTES = 524_288
 _TCP_NOTSENT_LOWAT = 25
 _UNPROCESSED_READS = 8
 _WORTH_COUNTING_NS = 500_000
+_NEVER = -(2**40)
 _BUSY = (errno.EINPROGRESS, errno.EALREADY)
 
 
@@ -117,8 +118,11 @@ class Line:
         self._watch_for(self._interest | WRITE if on else self._interest & ~WRITE)
 
     def count_from_here(self) -> None:
-        """What arrived so far is of no interest to whoever owns the line next."""
-        self._segments_before = stamps.data_segments(self.sock) or 0
+        """Counts reads and segments from now on, where everything that has arrived has been read; else never trusts the count."""
+        self._watch.look()
+        arrived = stamps.data_segments(self.sock)
+        sure = arrived is not None and stamps.unread_bytes(self.sock) == 0
+        self._segments_before = arrived if arrived is not None and sure else _NEVER
         self._reads = 0
 
     def prepare_bulk(self) -> None:

@@ -14,6 +14,7 @@ import fcntl
 import socket
 import struct
 import sys
+import termios
 import time
 from typing import Final
 
@@ -29,6 +30,7 @@ __all__ = [
     "handshake_rtt_ns",
     "repeated_segments",
     "take_departure_ns",
+    "unread_bytes",
     "unsent_bytes",
 ]
 
@@ -163,13 +165,20 @@ def data_segments(sock: socket.socket) -> int | None:
 
 def unsent_bytes(sock: socket.socket) -> int:
     """Bytes that the kernel took and has not handed to the network yet; zero where it cannot be asked."""
-    if not HAS_STAMPS:
-        return 0
+    return _ask(sock, _SIOCOUTQNSD) if HAS_STAMPS else 0
+
+
+def unread_bytes(sock: socket.socket) -> int:
+    """Bytes that have arrived and were not read; zero where it cannot be asked."""
+    return _ask(sock, termios.FIONREAD)
+
+
+def _ask(sock: socket.socket, request: int) -> int:
     try:
-        unsent: int = _UINT.unpack(fcntl.ioctl(sock.fileno(), _SIOCOUTQNSD, bytes(_UINT.size)))[0]
+        count: int = _UINT.unpack(fcntl.ioctl(sock.fileno(), request, bytes(_UINT.size)))[0]
     except OSError:
         return 0
-    return unsent
+    return count
 
 
 class StampKeeper:
