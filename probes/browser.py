@@ -207,6 +207,8 @@ async def open_session(
     marks = Marks()
     log.attach(context)
     log.news = marks.news.set
+    # A browser that ends takes its contexts along: whoever waits for a page must hear of it at once.
+    context.on("close", lambda _: marks.news.set())
     try:
         async with asyncio.timeout(OPEN_TIMEOUT_S):
             await recording.start()

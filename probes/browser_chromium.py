@@ -8,8 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
+import shutil
+import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from playwright.async_api import Browser, BrowserContext, Playwright, async_playwright
 from playwright.async_api import Error as PlaywrightError
@@ -43,6 +47,9 @@ FLAGS = (
 )
 SANDBOX_SIGNS = ("No usable sandbox", "sandbox_linux", "setuid sandbox", "Failed to move to new namespace")
 
+# What the browser itself complained about, in Playwright's log of the launch.
+BROWSER_SAID = re.compile(r"\[pid=\d+\]\[err\] (.{1,300})")
+
 
 @dataclass(frozen=True, slots=True)
 class Viewport:
@@ -55,8 +62,13 @@ class Viewport:
 class Chromium:
     """A browser with a driver of its own. `opened` counts contexts since launch, `live` those not yet closed."""
 
-    def __init__(self, driver: Playwright, browser: Browser, group: ProcessGroup, user_agent: str) -> None:
+    def __init__(
+        self, driver: Playwright, browser: Browser, group: ProcessGroup, user_agent: str, folder: Path
+    ) -> None:
         self._driver = driver
+        self._folder = folder
+        profile = group.path_argument("--user-data-dir=")
+        self._profile = profile if profile is not None and profile.name.startswith("playwright") else None
         self._browser = browser
         self.group = group
         self.user_agent = user_agent
@@ -145,6 +157,10 @@ class Chromium:
         if not await self.group.wait_gone(KILL_TIMEOUT_S):
             self.group.kill()
             await self.group.wait_gone(KILL_TIMEOUT_S)
+        # The driver removes the profile, too, unless it was stopped or killed before it came to that.
+        for folder in (self._folder, self._profile):
+            if folder is not None:
+                shutil.rmtree(folder, ignore_errors=True)
 
     async def _stop_driver(self) -> None:
         try:
@@ -170,19 +186,20 @@ async def launch_chromium(choice: BrowserChoice, *, trusted_spki: tuple[str, ...
         raise DependencyError(
             f"Playwright's driver does not start ({first_line(error)})", remedy="Type `make setup`"
         ) from error
+    folder = Path(tempfile.mkdtemp(prefix="probe-browser-"))
     try:
-        return await _launch(driver, choice, trusted_spki, has_sandbox=has_sandbox)
-    except PlaywrightError as error:
-        await driver.stop()
-        raise launch_error(choice, str(error)) from error
-    except BaseException:
+        return await _launch(driver, choice, folder, trusted_spki, has_sandbox=has_sandbox)
+    except BaseException as error:
+        shutil.rmtree(folder, ignore_errors=True)
         # Ends the browser, too, if there is one by now: it lives no longer than its driver.
         await driver.stop()
+        if isinstance(error, PlaywrightError):
+            raise launch_error(choice, str(error)) from error
         raise
 
 
 async def _launch(
-    driver: Playwright, choice: BrowserChoice, trusted_spki: tuple[str, ...], *, has_sandbox: bool
+    driver: Playwright, choice: BrowserChoice, folder: Path, trusted_spki: tuple[str, ...], *, has_sandbox: bool
 ) -> Chromium:
     flags = list(FLAGS)
     if trusted_spki:
@@ -197,6 +214,10 @@ async def _launch(
         handle_sigint=False,
         handle_sigterm=False,
         handle_sighup=False,
+        # Else what runs that ended badly leave behind would pile up in the system's folder for temporary files.
+        traces_dir=folder,
+        artifacts_dir=folder,
+        env={**os.environ, "TMPDIR": str(folder)},
         timeout=LAUNCH_TIMEOUT_S * 1000,
     )
     session = await browser.new_browser_cdp_session()
@@ -204,7 +225,7 @@ async def _launch(
     version = await session.send("Browser.getVersion")
     await session.detach()
     pid = next(entry["id"] for entry in processes["processInfo"] if entry["type"] == "browser")
-    return Chromium(driver, browser, ProcessGroup(int(str(pid))), str(version["userAgent"]))
+    return Chromium(driver, browser, ProcessGroup(int(str(pid))), str(version["userAgent"]), folder)
 
 
 def launch_error(choice: BrowserChoice, text: str) -> DependencyError:
@@ -221,7 +242,8 @@ def launch_error(choice: BrowserChoice, text: str) -> DependencyError:
             f"{choice.path} did not start: {missing[0]}",
             remedy="Type `python -m playwright install-deps chromium` as root, or install the distribution's chromium",
         )
-    return DependencyError(f"{choice.path} did not start ({first_line(text)})", remedy=TRY_AGAIN)
+    said = BROWSER_SAID.findall(text)
+    return DependencyError(f"{choice.path} did not start ({said[-1] if said else first_line(text)})", remedy=TRY_AGAIN)
 
 
 def first_line(error: BaseException | str) -> str:

@@ -49,23 +49,30 @@ class Recording:
     async def keep(self, session: BrowserSession) -> None:
         """Take and keep what is wanted; bounded in time, and silent about everything but a cancelled run."""
         if not self._sink.wants(failed=session.has_failed):
+            if self._is_tracing:
+                await self._attempt("end of the trace", TRACE_TIMEOUT_S, self._context.tracing.stop)
             return
-        await self._attempt("screenshot", SCREENSHOT_TIMEOUT_S, lambda: self._screenshot(session))
+        answers = await self._attempt("screenshot", SCREENSHOT_TIMEOUT_S, lambda: self._screenshot(session))
         await self._attempt("HAR", HAR_TIMEOUT_S, self._har)
-        await self._attempt("documents", DOCUMENTS_TIMEOUT_S, lambda: self._documents(session))
+        if answers:
+            await self._attempt("documents", DOCUMENTS_TIMEOUT_S, lambda: self._documents(session))
         if self._is_tracing:
             await self._attempt("trace", TRACE_TIMEOUT_S, self._trace)
         if text := self._log.console_text():
             await asyncio.to_thread(self._sink.add, "console", "console.log", text)
 
-    async def _attempt(self, what: str, timeout_s: float, take: Callable[[], Awaitable[None]]) -> None:
+    async def _attempt(self, what: str, timeout_s: float, take: Callable[[], Awaitable[None]]) -> bool:
+        """True when it was taken."""
         try:
             async with asyncio.timeout(timeout_s):
                 await take()
         except TimeoutError:
             self._sink.note_problem(f"no {what}: the browser did not give one within {timeout_s:.0f} s")
+            return False
         except (PlaywrightError, OSError) as error:
             self._sink.note_problem(f"no {what}: {str(error).splitlines()[0] if str(error) else type(error).__name__}")
+            return False
+        return True
 
     async def _screenshot(self, session: BrowserSession) -> None:
         picture = await session.page.screenshot(animations="allow", timeout=SCREENSHOT_TIMEOUT_S * 1000)

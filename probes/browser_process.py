@@ -55,6 +55,15 @@ class ProcessGroup:
             return tuple(state for state in (read_state(self.pid),) if state is not None and self.is_alive())
         return tuple(state for state in all_states() if state.group == self.pid and state.state not in "ZX")
 
+    def path_argument(self, prefix: str) -> Path | None:
+        """The absolute path that the browser was started with after `prefix`, None when there is none."""
+        try:
+            arguments = (PROC / str(self.pid) / "cmdline").read_bytes().split(b"\0")
+        except OSError:
+            return None
+        found = [os.fsdecode(item).removeprefix(prefix) for item in arguments if os.fsdecode(item).startswith(prefix)]
+        return Path(found[-1]) if found and Path(found[-1]).is_absolute() else None
+
     def memory_bytes(self) -> int:
         """What the group holds in memory of its own: resident pages less those shared with files or other processes."""
         total = 0

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import tempfile
 import zipfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
@@ -95,6 +96,30 @@ async def test_a_passed_run_leaves_nothing(engine: BrowserEngine, site: Site, tm
     async with engine.session(origin_ns=0, headers={}, evidence=sink) as session:
         await session.load(site.url, ready=READY, deadline_s=10)
     assert (sink.items, (tmp_path / "kept").exists()) == ((), False)
+
+
+async def test_no_trace_is_left_in_the_folder_for_temporary_files(
+    engine: BrowserEngine, site: Site, store_and_temporary: tuple[EvidenceStore, Path]
+) -> None:
+    """Neither by a run that passed nor by a browser that was killed."""
+    store, temporary = store_and_temporary
+    async with BrowserEngine(find_browser()) as own:
+        for kill in (False, True):
+            async with own.session(origin_ns=0, headers={}, evidence=store.sink("r")) as session:
+                await session.load(site.url, ready=READY, deadline_s=10)
+                if kill:
+                    next(iter(own._running.values())).group.kill()
+    assert [path.name for path in temporary.iterdir()] == []
+
+
+@pytest.fixture
+def store_and_temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[EvidenceStore, Path]]:
+    """A store, and a folder for the temporary files of this process and those it starts."""
+    # A short name: Chromium puts a socket in there, whose path may have 107 characters at most.
+    with tempfile.TemporaryDirectory(prefix="t-", ignore_cleanup_errors=True) as temporary:
+        monkeypatch.setenv("TMPDIR", temporary)
+        monkeypatch.setattr("tempfile.tempdir", None)
+        yield EvidenceStore(tmp_path / "kept"), Path(temporary)
 
 
 async def test_evidence_of_a_hung_page_is_what_can_be_had(engine: BrowserEngine, site: Site, tmp_path: Path) -> None:
