@@ -19,12 +19,11 @@ import structlog
 
 from collector import store_queries as queries
 from collector import store_statements as sql
+from collector.ledger import Account, Debt, Ending, SlotLine, accounts_of, lines_of
 from collector.store_commit import Arrival, GroupResult, commit_group
 from collector.store_intake import Delivery, Intake, Poison, judge
 from collector.store_migrations import SCHEMA_VERSION, migrate
 from collector.store_queries import (
-    DebtRow,
-    EndingRow,
     ProbeState,
     QuarantinedEntry,
     RunSummary,
@@ -35,7 +34,7 @@ from collector.store_rows import Known
 from collector.store_session import Answer, Backend, Session, StoreError, StoreRefusedError, Work
 from collector.store_sqlite import SqliteBackend
 from collector.store_tables import microseconds_of
-from probes.errors import OperatorError
+from probes.errors import DependencyError, OperatorError
 from probes.messages import Address
 from probes.records import Outcome, RunIdentity
 
@@ -147,19 +146,20 @@ class Store:
         """Counts over everything."""
         return await self._backend.read(queries.fetch_totals)
 
-    async def debts(self, until_at: datetime) -> list[DebtRow]:
-        """What slots were owed, as far as it began before an instant; for `collector.ledger`."""
+    async def accounts(self, from_at: datetime, until_at: datetime, *, now: datetime) -> list[Account]:
+        """The ledger of the slots of [from_at, until_at), per scenario and probe; made for hours and days, not for months."""
+        debts, endings = await self._debts_and_endings(from_at, until_at)
+        return accounts_of(debts, endings, from_at=from_at, until_at=until_at, now=now)
 
-        async def work(session: Session) -> list[DebtRow]:
-            return await queries.fetch_debts(session, until_at)
+    async def slots(self, from_at: datetime, until_at: datetime, *, now: datetime) -> list[SlotLine]:
+        """Every slot that was owed in [from_at, until_at), and what became of it."""
+        debts, endings = await self._debts_and_endings(from_at, until_at)
+        return list(lines_of(debts, endings, from_at=from_at, until_at=until_at, now=now))
 
-        return await self._backend.read(work)
-
-    async def endings(self, from_at: datetime, until_at: datetime) -> list[EndingRow]:
-        """How the slots of [from_at, until_at) ended; for `collector.ledger`."""
-
-        async def work(session: Session) -> list[EndingRow]:
-            return await queries.fetch_endings(session, from_at, until_at)
+    async def _debts_and_endings(self, from_at: datetime, until_at: datetime) -> tuple[list[Debt], list[Ending]]:
+        async def work(session: Session) -> tuple[list[Debt], list[Ending]]:
+            debts = await queries.fetch_debts(session, until_at)
+            return debts, await queries.fetch_endings(session, from_at, until_at)
 
         return await self._backend.read(work)
 
@@ -252,13 +252,25 @@ async def open_store(url: str, *, survives_power_cut: bool = True) -> AsyncItera
 def backend_for(url: str, *, survives_power_cut: bool) -> Backend:
     """The back end for an address."""
     if url.startswith(POSTGRES_SCHEMES):
-        raise OperatorError("PostgreSQL is not there yet")
+        return postgres_backend(url)
     if "://" in url and not url.startswith(SQLITE_SCHEME):
         message = f"{url.partition('://')[0]}:// is not a database that the collector knows"
         raise OperatorError(
             message, where="collector.store", remedy="Use sqlite:///FILE or postgresql://USER@HOST/NAME"
         )
     return SqliteBackend(Path(url.removeprefix(SQLITE_SCHEME)), survives_power_cut=survives_power_cut)
+
+
+def postgres_backend(url: str) -> Backend:
+    """The back end whose driver is an extra of the install."""
+    try:
+        from collector.store_postgres import PostgresBackend  # noqa: PLC0415 - its driver is optional
+    except ImportError as error:
+        message = f"PostgreSQL needs a package that is not installed ({error.name})"
+        raise DependencyError(
+            message, where="collector.store", remedy="Type: pip install 'probe-fleet[postgres]'"
+        ) from error
+    return PostgresBackend(url)
 
 
 def all_poison(intake: Intake, reason: str) -> Intake:

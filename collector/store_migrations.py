@@ -34,6 +34,7 @@ async def migrate(
     session: Session, dialect: Dialect, where: str, migrations: Mapping[int, Migration] = MIGRATIONS
 ) -> tuple[int, int]:
     """Bring the tables to the newest version; returns the version before and after. Raises OperatorError for a newer one."""
+    await session.lock_schema()
     newest = max(migrations)
     present = 0
     if await session.has_table(schema_version.name):

@@ -5,17 +5,19 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 from sqlalchemy import Select, and_, func, select
 
+from collector.ledger import Debt, Ending, Series
 from collector.store_intake import stored_entries
 from collector.store_rows import run_check_of
 from collector.store_session import Row, Session
 from collector.store_tables import (
     KIND_CODES,
     OUTCOME_CODES,
+    REASON_CODES,
     batches,
     gaps,
     instant_of_ms,
@@ -32,11 +34,10 @@ from collector.store_tables import (
 )
 from probes.messages import Address
 from probes.records import FailureKind, Outcome, RunIdentity
+from probes.schedule import Schedule
 from probes.wire import WireError, parse_run
 
 __all__ = [
-    "DebtRow",
-    "EndingRow",
     "ProbeState",
     "QuarantinedEntry",
     "RunSummary",
@@ -46,8 +47,10 @@ __all__ = [
 
 OUTCOMES: Final = {code: outcome for outcome, code in OUTCOME_CODES.items()}
 KINDS: Final = {code: kind for kind, code in KIND_CODES.items()}
-MS_PER_DAY: Final = 86_400_000
-MAX_LAG_MS: Final = MS_PER_DAY
+REASONS: Final = {code: reason for reason, code in REASON_CODES.items()}
+INCONCLUSIVE: Final = OUTCOME_CODES[Outcome.INCONCLUSIVE]
+MS_PER_MINUTE: Final = 60_000
+MAX_LAG_MS: Final = 86_400_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,32 +84,6 @@ class RunSummary:
     target: str
     target_release: str
     is_unfit: bool
-
-
-@dataclass(frozen=True, slots=True)
-class DebtRow:
-    """A stretch of time in which a probe owed a scenario's slots; `until_at` None: until it says otherwise."""
-
-    address: Address
-    scenario: str
-    interval_ms: int
-    phase_ms: int
-    tolerance_ms: int
-    timeout_ms: int
-    from_at: datetime
-    until_at: datetime | None
-
-
-@dataclass(frozen=True, slots=True)
-class EndingRow:
-    """A slot that ended: code of how (`collector.store_tables`), and how late."""
-
-    address: Address
-    scenario: str
-    slot_at: datetime
-    ended: int
-    outcome: Outcome
-    lag_us: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,8 +177,8 @@ def overlap(first: int, last: int, ranges: list[tuple[int, int]]) -> int:
     return count
 
 
-async def fetch_debts(session: Session, until_at: datetime) -> list[DebtRow]:
-    """All debts that began before an instant, oldest first."""
+async def fetch_debts(session: Session, until_at: datetime) -> list[Debt]:
+    """All debts that began before an instant."""
     query = (
         select(
             *(senders.c.fleet, senders.c.region, senders.c.probe, series.c.scenario),
@@ -210,15 +187,11 @@ async def fetch_debts(session: Session, until_at: datetime) -> list[DebtRow]:
         )
         .select_from(schedules.join(series, series.c.series_id == schedules.c.series_id).join(*_sender_of_series()))
         .where(schedules.c.from_us < microseconds_of(until_at))
-        .order_by(schedules.c.series_id, schedules.c.from_us)
     )
     return [
-        DebtRow(
-            address=Address(*row[:3]),
-            scenario=row[3],
-            interval_ms=row[4],
-            phase_ms=row[5],
-            tolerance_ms=row[6],
+        Debt(
+            series=Series(Address(*row[:3]), row[3]),
+            schedule=Schedule(row[3], interval_ms=row[4], phase_ms=row[5], tolerance_ms=row[6]),
             timeout_ms=row[7],
             from_at=instant_of_us(row[8]),
             until_at=instant_of_us(row[9]) if row[9] else None,
@@ -227,18 +200,24 @@ async def fetch_debts(session: Session, until_at: datetime) -> list[DebtRow]:
     ]
 
 
-async def fetch_endings(session: Session, from_at: datetime, until_at: datetime) -> list[EndingRow]:
-    """How every slot of a window ended, first attempts only, by time."""
+async def fetch_endings(session: Session, from_at: datetime, until_at: datetime) -> list[Ending]:
+    """How every slot of a window ended, first attempts only, by time; what an unfit host found is not conclusive."""
     names = await _series_names(session)
+    unfit_query = select(unfit_minutes.c.sender_id, unfit_minutes.c.minute_ms).where(
+        _in_window(unfit_minutes.c.minute_ms, from_at - timedelta(minutes=1), until_at)
+    )
+    unfit = {(sender_id, minute_ms) for sender_id, minute_ms in await session.fetch(unfit_query)}
     query = (
         select(runs.c.slot_ms, runs.c.series_id, runs.c.turn, runs.c.ended, runs.c.outcome, runs.c.lag_us)
         .where(_in_window(runs.c.slot_ms, from_at, until_at), runs.c.turn < 1000)
         .order_by(runs.c.slot_ms)
     )
-    return [
-        EndingRow(*names[series_id], _slot_at(slot_ms, turn), ended, OUTCOMES[outcome], lag_us)
-        for slot_ms, series_id, turn, ended, outcome, lag_us in await session.fetch(query)
-    ]
+    endings = []
+    for slot_ms, series_id, turn, ended, outcome, lag_us in await session.fetch(query):
+        sender_id, one = names[series_id]
+        conclusive = outcome != INCONCLUSIVE and (sender_id, slot_ms - slot_ms % MS_PER_MINUTE) not in unfit
+        endings.append(Ending(one, _slot_at(slot_ms, turn), REASONS.get(ended), conclusive, lag_us // 1000))
+    return endings
 
 
 async def fetch_runs(
@@ -254,7 +233,7 @@ async def fetch_runs(
     """The newest runs of a window, newest first."""
     failed, target, release = words.alias("failed"), words.alias("target"), words.alias("release")
     unfit = and_(
-        unfit_minutes.c.minute_ms == runs.c.slot_ms - runs.c.slot_ms % 60_000,
+        unfit_minutes.c.minute_ms == runs.c.slot_ms - runs.c.slot_ms % MS_PER_MINUTE,
         unfit_minutes.c.sender_id == series.c.sender_id,
     )
     source = (
@@ -416,11 +395,11 @@ async def fetch_totals(session: Session) -> Totals:
     )
 
 
-async def _series_names(session: Session) -> dict[int, tuple[Address, str]]:
+async def _series_names(session: Session) -> dict[int, tuple[int, Series]]:
     query = select(
-        series.c.series_id, senders.c.fleet, senders.c.region, senders.c.probe, series.c.scenario
+        series.c.series_id, senders.c.sender_id, senders.c.fleet, senders.c.region, senders.c.probe, series.c.scenario
     ).select_from(series.join(*_sender_of_series()))
-    return {row[0]: (Address(*row[1:4]), row[4]) for row in await session.fetch(query)}
+    return {row[0]: (row[1], Series(Address(*row[2:5]), row[5])) for row in await session.fetch(query)}
 
 
 def _sender_of_series() -> tuple[Any, Any]:

@@ -56,6 +56,10 @@ class Session(Protocol):
         """Whether there is a table of that name."""
         ...
 
+    async def lock_schema(self) -> None:
+        """Keep other collectors from migrating until the transaction ends."""
+        ...
+
     async def insert(self, table: Table, rows: Sequence[Row]) -> None:
         """Insert whole rows, in the order of the table's columns."""
         ...

@@ -68,6 +68,9 @@ class SqliteSession:
         query = "SELECT count(*) FROM sqlite_master WHERE type = 'table' AND name = ?"
         return bool(self._db.execute(query, (name,)).fetchone()[0])
 
+    async def lock_schema(self) -> None:
+        """The whole file is locked already."""
+
     async def insert(self, table: Table, rows: Sequence[Row]) -> None:
         """Insert whole rows."""
         self._db.executemany(INSERTS[table.name], rows)
