@@ -16,7 +16,9 @@ from pathlib import Path
 
 from probes.records import Failure, FailureKind, Fitness, Outcome, Step
 
-__all__ = ["Verdict", "bounded", "decide", "describe_crash", "outcome_of_failure"]
+__all__ = ["EXCESS_MARK_NS", "Verdict", "bounded", "decide", "describe_crash", "outcome_of_failure", "timing_marks"]
+
+EXCESS_MARK_NS = 3_000_000
 
 MAX_MESSAGE_LENGTH = 1000
 FOREIGN_FOLDERS = (
@@ -28,6 +30,12 @@ NOTHING_SEEN = Failure(
     "no step made a request, loaded a page or checked anything, so the run proves nothing (is an await missing?)",
     "nothing_seen",
 )
+
+
+def timing_marks(excess_ns: int, unstamped: int) -> tuple[str, ...]:
+    """What a reader must know of a run's HTTP times: off by more than 3 ms, or not stamped by the kernel."""
+    marks = ("http-timing-excess",) if excess_ns > EXCESS_MARK_NS else ()
+    return (*marks, "http-no-kernel-stamps") if unstamped else marks
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from probes.outcome import bounded, decide, describe_crash, outcome_of_failure
+from probes.outcome import EXCESS_MARK_NS, bounded, decide, describe_crash, outcome_of_failure, timing_marks
 from probes.records import Expectation, Failure, FailureKind, Fitness, Outcome, Step
 
 UNFIT = Fitness(loop_lag_ns=900_000_000, reasons=("our event loop was late by 900 ms (limit 200 ms)",))
@@ -106,3 +106,10 @@ def test_a_long_message_is_cut_and_says_how_much_is_missing() -> None:
 def test_text_that_is_no_unicode_becomes_text_that_is() -> None:
     """A lone surrogate, as JSON can smuggle one in, does not make a record unsendable."""
     assert bounded("a\ud800ü").encode("utf-8") == b"a\\ud800\xc3\xbc"
+
+
+def test_a_run_says_when_its_times_are_worth_less() -> None:
+    """Times that may be off by more than 3 ms, and times that the kernel did not stamp, are marked."""
+    assert timing_marks(EXCESS_MARK_NS, 0) == ()
+    assert timing_marks(EXCESS_MARK_NS + 1, 0) == ("http-timing-excess",)
+    assert timing_marks(0, 1) == ("http-no-kernel-stamps",)
