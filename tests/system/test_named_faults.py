@@ -1,0 +1,130 @@
+"""Every named fault of the stand-in fails exactly the scenarios that its row in the one table says, and nothing else.
+
+For each row all scenarios are run through the real wiring and compared with the row: the step, the kind, and that everything
+else passes. So that this fits into every CI run, they read the stand-in's description with fewer parts (one large one, two
+small formats, four bad files): the same scenarios and the same checks over a shorter list. The table over the whole list is
+`slow`. In rows whose runs end by a deadline the description's own deadlines are shorter, and the scenarios wait together.
+A run that this host was unfit for is made again; see `fault_runs`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import pytest
+import pytest_asyncio
+
+from probes.records import Outcome, Run, Step
+from tests.system.fault_runs import RATED_RUNS, Stage, describe, endings_of, measured, open_stage, statuses_pass
+from tests.system.fault_table import DOCUMENT, FIRST_STEPS, NOTHING, NOTICES, PASSES, ROWS, FaultRow, documented, render
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+NO_FAULT = FaultRow("")
+NO_FAULT_TLS = FaultRow("", tls=True)
+LATER = {"empty-backup", "missing-backup", "one-region-down", "flap"}
+"""Faults that belong to probes which are not there yet."""
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def stage() -> AsyncIterator[Stage]:
+    """Two stand-ins, a browser and the engines, for all tests here."""
+    async with open_stage() as opened:
+        yield opened
+
+
+def expected(row: FaultRow) -> dict[str, object]:
+    """The row as `endings_of` tells it."""
+    return {name: {ending} for name, ending in row.fails.items()}
+
+
+async def status_alone(stage: Stage, row: FaultRow, runs: list[Run]) -> str:
+    """What a check of statuses makes of the requests of the steps that failed, and of the pages that did not load."""
+    failed = [step for run in runs if run.outcome is Outcome.FAIL for step in run.steps if is_failed(step)]
+    if not failed:
+        return NOTHING
+    passes = statuses_pass(exchange for step in failed for exchange in step.exchanges)
+    if any(step.name == "load" for step in failed):
+        passes = passes and all(0 < status < 400 for status in await stage.page_statuses(row))
+    return PASSES if passes else NOTICES
+
+
+def is_failed(step: Step) -> bool:
+    """True for a step of the journey that failed."""
+    return step.failure is not None and not step.cleanup
+
+
+@pytest.mark.parametrize("row", [NO_FAULT, NO_FAULT_TLS, *ROWS], ids=str)
+async def test_a_fault_fails_what_its_row_says_and_nothing_else(stage: Stage, row: FaultRow) -> None:
+    """Step and kind of every failing scenario, a pass of every other one; and what statuses alone would have said."""
+    runs = await stage.run_row(row, fewer_parts=True)
+    assert {run.identity.scenario for run in runs} == set(FIRST_STEPS)
+    assert endings_of(runs) == expected(row), describe(runs)
+    assert await status_alone(stage, row, runs) == row.status_alone
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("row", [NO_FAULT, NO_FAULT_TLS, *ROWS], ids=str)
+async def test_a_fault_fails_what_its_row_says_with_every_part(stage: Stage, row: FaultRow) -> None:
+    """The same with the whole list of parts of the built-in description."""
+    runs = await stage.run_row(row, fewer_parts=False)
+    assert endings_of(runs) == expected(row), describe(runs)
+
+
+async def test_every_named_fault_and_every_scenario_has_its_place_in_the_table(stage: Stage) -> None:
+    """The stand-in's own list and the registry decide, so that a new fault or scenario without a row is noticed."""
+    known = await stage.control("GET", path="/faults/known")
+    assert isinstance(known, dict)
+    assert {fault["name"] for fault in known["faults"]} - LATER == {row.name for row in ROWS}
+    assert len({row.fault for row in ROWS}) == len(ROWS)
+    assert set(stage.registry.names()) == set(FIRST_STEPS)
+
+
+async def test_statuses_alone_miss_most_named_faults() -> None:
+    """Of the faults that fail something, most answer every request with a status below 400; the rows above prove each."""
+    plain = [row for row in ROWS if row.fault == row.name and row.fails]
+    missed = {row.name for row in plain if row.status_alone == PASSES}
+    assert len(missed) > len(plain) / 2
+    assert {"null-health", "stub-geometry", "zero-price", "widget-blank", "never-finishes", "auth-fallback"} <= missed
+
+
+async def test_the_document_shows_this_table() -> None:
+    """`python -m tests.system.fault_table` writes it there."""
+    assert documented(DOCUMENT.read_text("utf-8")) == render()
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+async def test_a_rate_hits_that_share_of_the_runs_and_the_same_ones_again(stage: Stage, seed: int) -> None:
+    """Every hit is one failing run, no other run fails, and the seed alone decides which."""
+    outcomes = [await stage.outcomes("web-health", "error-5xx:route=health.web@0.1", seed=seed) for _ in range(2)]
+    assert outcomes[0] == outcomes[1]
+    assert await stage.outcomes("web-health", "error-5xx:route=health.web@0.1", seed=seed + 2) != outcomes[0]
+    failed, hit = outcomes[0]
+    assert 0 < len(failed) == hit < RATED_RUNS / 2
+
+
+@pytest.mark.parametrize(
+    ("scenario", "fault", "code"),
+    [
+        ("web-health", "error-5xx:route=health.web,status=500", "500"),
+        ("sign-in", "error-5xx:route=session,status=504", "504"),
+        ("sign-in", "rate-limit:route=signin,retry_after_s=7", "Retry-After: 7"),
+        ("cad-small", "reset-mid-upload:after=0", "ECONNRESET"),
+    ],
+)
+async def test_arguments_of_a_fault_show_in_the_failure(stage: Stage, scenario: str, fault: str, code: str) -> None:
+    """What was asked for is what happened, and the message tells it."""
+    async with stage.fault(fault):
+        run = await measured(stage.registry.get(scenario), stage.environment(), seed=1)
+    assert run.failure is not None
+    assert code in f"{run.failure.error_type} {run.failure.message}"
+
+
+async def test_a_slow_platform_passes_and_its_times_say_so(stage: Stage) -> None:
+    """`slow` fails nothing: every answer is right, and each took at least as long as it was held back."""
+    async with stage.fault("slow:ms=400"):
+        run = await measured(stage.registry.get("web-health"), stage.environment(), seed=1)
+    assert run.outcome is Outcome.PASS
+    waits_s = [exchange.phases.wait_ns / 1e9 for step in run.steps for exchange in step.exchanges]
+    assert len(waits_s) == 2
+    assert all(wait_s >= 0.4 for wait_s in waits_s)
