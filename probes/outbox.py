@@ -8,6 +8,9 @@ probe that is killed in the middle leaves an intent, and the next start turns it
 The queue is bounded in bytes and in age. When it is full the oldest entries go first, never in silence: the drop is
 itself an entry (`loss`), counted, and logged as an error. Several processes of one probe may share the file.
 
+A *mark* is a small note of the writer (up to where it has worked off a schedule), kept in the same transaction as the
+entries that it speaks of, so that a restart neither repeats nor forgets a slot.
+
 Refuses to know MQTT (that is `probes.stream`) and what a record means. Called by the worker's lanes, which write, and by
 the stream, which reads and acknowledges. Every method is a plain function of some ten microseconds.
 """
@@ -16,7 +19,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -29,7 +32,7 @@ import structlog
 from probes.clock import Clock, SystemClock
 from probes.errors import DependencyError
 
-__all__ = ["Durability", "Entry", "EntryKind", "Intent", "Outbox", "OutboxDepth", "OutboxLimits"]
+__all__ = ["Durability", "Entry", "EntryKind", "Intent", "Marks", "Outbox", "OutboxDepth", "OutboxLimits"]
 
 log = structlog.get_logger(__name__)
 
@@ -50,7 +53,13 @@ CREATE TABLE IF NOT EXISTS entries (
 CREATE TABLE IF NOT EXISTS intents (
     key TEXT PRIMARY KEY, owner TEXT NOT NULL, created_us INTEGER NOT NULL, body BLOB NOT NULL
 ) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS marks (name TEXT PRIMARY KEY, body BLOB NOT NULL) WITHOUT ROWID;
 """
+
+Marks = Mapping[str, bytes | None]
+"""What to note under which name; None takes a note away."""
+
+NO_MARKS: Marks = {}
 
 
 class EntryKind(StrEnum):
@@ -155,10 +164,25 @@ class Outbox:
         self._keep_bounds()
         return seq
 
-    def intend(self, key: str, body: bytes, *, owner: str) -> None:
+    def put_all(self, entries: Iterable[tuple[EntryKind, bytes]], *, marks: Marks = NO_MARKS) -> None:
+        """Queue entries and change marks, all of it or nothing."""
+        with self._transaction():
+            for kind, body in entries:
+                self._append(kind, body)
+            self._note(marks)
+        self._keep_bounds()
+
+    def intend(self, key: str, body: bytes, *, owner: str, marks: Marks = NO_MARKS) -> None:
         """Announce a run before it starts; announcing the same key again replaces the first announcement."""
         with self._transaction():
             self._db.execute("INSERT OR REPLACE INTO intents VALUES (?, ?, ?, ?)", (key, owner, self._now_us(), body))
+            self._note(marks)
+
+    def marks(self, prefix: str) -> dict[str, bytes]:
+        """The marks whose names begin with the prefix."""
+        with self._translated():
+            rows = self._db.execute("SELECT name, body FROM marks WHERE substr(name, 1, ?) = ?", (len(prefix), prefix))
+            return dict(rows.fetchall())
 
     def abandon(self, as_entry: Callable[[Intent], bytes], *, owner: str = "") -> int:
         """Turn every open intent (of one owner, or all) into a `slot` entry in one transaction; return how many.
@@ -234,6 +258,13 @@ class Outbox:
         ).fetchone()
         self._db.execute("INSERT INTO entries VALUES (?, ?, ?, ?)", (seq, kind.value, self._now_us(), body))
         return int(seq)
+
+    def _note(self, marks: Marks) -> None:
+        for name, body in marks.items():
+            if body is None:
+                self._db.execute("DELETE FROM marks WHERE name = ?", (name,))
+            else:
+                self._db.execute("INSERT OR REPLACE INTO marks VALUES (?, ?)", (name, body))
 
     def _remove(self, first_seq: int, last_seq: int) -> int:
         count, size_bytes = self._db.execute(
