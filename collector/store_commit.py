@@ -30,7 +30,6 @@ from collector.store_rows import (
 )
 from collector.store_session import Row, Session, StoreRefusedError
 from collector.store_tables import batches, gaps, microseconds_of, runs, steps
-from probes.ledger_entries import SlotEnd
 from probes.messages import Address
 
 __all__ = ["Arrival", "GroupResult", "commit_group"]
@@ -391,8 +390,7 @@ def rows_of(numbered: Sequence[tuple[Placed, int]], known: Known) -> tuple[list[
     all_step_rows: list[Row] = []
     for placed, batch_no in numbered:
         run_rows.append(run_row(placed.slot, placed.key[1], batch_no, words))
-        if not isinstance(placed.slot.end, SlotEnd):
-            all_step_rows += step_rows(placed.slot.end, placed.key, words)
+        all_step_rows += step_rows(placed.slot.facts.steps, placed.key, words)
     return run_rows, all_step_rows
 
 

@@ -10,16 +10,17 @@ from __future__ import annotations
 
 import re
 import zlib
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Final
+from typing import Final, NamedTuple
 
 from collector.store_decode import decode_run
-from collector.store_tables import microseconds_of
+from collector.store_tables import ENDED_AS_RUN, KIND_CODES, OUTCOME_CODES, REASON_CODES, microseconds_of
 from probes.ledger_entries import FitnessMinute, Loss, OwedSlots, SlotEnd, parse_entry
 from probes.messages import Address, MessageError, RawEntry, parse_address, parse_batch
 from probes.outbox import EntryKind
-from probes.records import Run, RunIdentity
+from probes.records import Outcome, Step
 from probes.wire import WireError
 
 __all__ = [
@@ -28,7 +29,10 @@ __all__ = [
     "Intake",
     "Poison",
     "Refused",
+    "SlotFacts",
+    "StepFacts",
     "judge",
+    "run_check_of",
     "stored_entries",
     "stored_form",
 ]
@@ -38,6 +42,11 @@ MIN_US: Final = 946_684_800_000_000  # 2000
 MAX_US: Final = 7_258_118_400_000_000  # 2200
 MAX_ATTEMPT: Final = 1_000_000
 MAX_STEPS: Final = 1_000
+
+PART: Final = "cad.part"
+CHECK_MASK: Final = 0x7FFF_FFFF
+PASS: Final = Outcome.PASS
+PASSED: Final = OUTCOME_CODES[PASS]
 
 DEFLATED: Final = 1
 DEFLATED_WITH_DICTIONARY: Final = 2
@@ -92,16 +101,42 @@ class Poison:
     body: bytes
 
 
-@dataclass(frozen=True, slots=True)
+StepFacts = tuple[int, str, str, int, int, bool]
+"""What reports need of a step: code of the outcome, name, part, duration in nanoseconds, code of the failure, clean-up or not.
+
+A bare tuple: there are four to a run, and a class with names costs more than all else that is done with them.
+"""
+
+
+class SlotFacts(NamedTuple):
+    """What reports need of how a slot ended; `run_check` tells run ids nearly apart."""
+
+    ended: int
+    outcome: int
+    kind: int
+    duration_ns: int
+    lag_us: int
+    run_check: int
+    failed_step: str
+    target: str
+    release: str
+    steps: list[StepFacts]
+
+
+@dataclass(slots=True)
 class EndedSlot:
-    """A slot that ended, as a run or without one: its identity and the entry that says so."""
+    """A slot that ended, as a run or without one: its identity, the line of its entry, and what the rows will say.
+
+    The decoded record itself is let go at once: thousands of them would be cold in memory when their rows are made, which
+    took as long as decoding them.
+    """
 
     seq: int
     line: int
     scenario: str
     slot_ms: int
     turn: int
-    end: Run | SlotEnd
+    facts: SlotFacts
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,30 +227,66 @@ def stored_entries(form: int, stored_body: bytes) -> list[tuple[str, bytes]]:
     return [(kind.decode(), body) for kind, body in (line.split(b" ", 2)[1:] for line in lines)]
 
 
+def run_check_of(run_id: str) -> int:
+    """A small number that nearly tells run ids apart: finding a run needs no index on ids."""
+    return zlib.crc32(run_id.encode()) & CHECK_MASK
+
+
 def _ended_as_run(sender: Address, line: int, entry: RawEntry) -> EndedSlot:
     run = decode_run(entry.body)
-    identity: RunIdentity = run.identity
+    identity = run.identity
     if identity.fleet != sender.fleet or identity.region != sender.region or identity.probe != sender.probe:
         raise WireError("the run belongs to another probe than its sender", where="identity")
     if len(run.steps) > MAX_STEPS:
         raise WireError(f"{len(run.steps)} steps are too many (limit {MAX_STEPS})", where="steps")
     if run.duration_ns < 0 or run.schedule_lag_ns < 0:
         raise WireError("a time is negative", where="duration_ns, schedule_lag_ns")
-    return _ended_slot(line, entry.seq, identity.scenario, identity.slot_at, identity.attempt, run)
+    facts = SlotFacts(
+        ENDED_AS_RUN,
+        PASSED if run.outcome is PASS else OUTCOME_CODES[run.outcome],
+        KIND_CODES[run.failure.kind] if run.failure else 0,
+        run.duration_ns,
+        run.schedule_lag_ns // 1000,
+        run_check_of(run.run_id),
+        run.failed_step,
+        run.target,
+        run.target_release,
+        facts_of(run.steps),
+    )
+    return _ended_slot(line, entry.seq, identity.scenario, identity.slot_at, identity.attempt, facts)
+
+
+def facts_of(steps: Iterable[Step]) -> list[StepFacts]:
+    """What reports need of steps; a pass without a look-up, because hashing a member of an enumeration is slow."""
+    return [
+        (
+            PASSED if step.outcome is PASS else OUTCOME_CODES[step.outcome],
+            step.name,
+            str(step.attributes.get(PART, "")) if step.attributes else "",
+            step.duration_ns,
+            KIND_CODES[step.failure.kind] if step.failure else 0,
+            step.cleanup,
+        )
+        for step in steps
+    ]
 
 
 def _ended_without(line: int, entry: RawEntry) -> EndedSlot:
     slot = parse_entry(SlotEnd, entry.body)
-    return _ended_slot(line, entry.seq, slot.scenario, slot.slot_at, slot.attempt, slot)
+    ended, check = REASON_CODES[slot.reason], run_check_of(slot.run_id)
+    facts = SlotFacts(
+        ended, OUTCOME_CODES[Outcome.INCONCLUSIVE], 0, 0, slot.schedule_lag_ns // 1000, check, "", "", "", []
+    )
+    return _ended_slot(line, entry.seq, slot.scenario, slot.slot_at, slot.attempt, facts)
 
 
-def _ended_slot(line: int, seq: int, scenario: str, slot_at: datetime, attempt: int, end: Run | SlotEnd) -> EndedSlot:
+def _ended_slot(line: int, seq: int, scenario: str, slot_at: datetime, attempt: int, facts: SlotFacts) -> EndedSlot:
     if not SCENARIO_FORM.fullmatch(scenario):
         raise WireError(f"{scenario[:80]!r} is not the name of a scenario", where="scenario")
     if not 0 <= attempt <= MAX_ATTEMPT:
         raise WireError(f"there is no attempt {attempt}", where="attempt")
     slot_ms, beyond_us = _split_instant(slot_at)
-    return EndedSlot(seq, line, scenario, slot_ms, attempt * 1000 + beyond_us, end)
+    return EndedSlot(seq, line, scenario, slot_ms, attempt * 1000 + beyond_us, facts)
 
 
 def _split_instant(instant: datetime) -> tuple[int, int]:

@@ -11,8 +11,7 @@ from typing import Any, Final
 from sqlalchemy import Select, and_, func, select
 
 from collector.ledger import Debt, Ending, Series
-from collector.store_intake import stored_entries
-from collector.store_rows import run_check_of
+from collector.store_intake import run_check_of, stored_entries
 from collector.store_session import Row, Session
 from collector.store_tables import (
     KIND_CODES,

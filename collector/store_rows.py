@@ -6,15 +6,11 @@ deleted, so the memory stays true, also beside a second collector. Pure. Called 
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Iterable, Iterator
 
-from collector.store_intake import EndedSlot
+from collector.store_intake import EndedSlot, StepFacts
 from collector.store_session import Row
-from collector.store_tables import ENDED_AS_RUN, KIND_CODES, OUTCOME_CODES, REASON_CODES
-from probes.ledger_entries import SlotEnd
 from probes.messages import Address
-from probes.records import Outcome, Run
 
 __all__ = [
     "MAX_SCENARIOS",
@@ -22,7 +18,6 @@ __all__ = [
     "WordUnknownError",
     "kept_text",
     "kept_word",
-    "run_check_of",
     "run_row",
     "step_rows",
     "words_of",
@@ -34,9 +29,6 @@ MAX_TEXT_LENGTH = 1_000
 MAX_SCENARIOS = 500
 """So many scenarios may one probe name; more is not a fleet but an attack on the memory of this process."""
 NO_WORD = 0
-PART = "cad.part"
-CHECK_MASK = 0x7FFF_FFFF
-INCONCLUSIVE = OUTCOME_CODES[Outcome.INCONCLUSIVE]
 
 
 class WordUnknownError(LookupError):
@@ -102,76 +94,37 @@ def kept_text(text: str) -> str:
 def words_of(slots: Iterable[EndedSlot]) -> Iterator[str]:
     """Every word that the rows of these slots refer to."""
     for slot in slots:
-        if isinstance(slot.end, SlotEnd):
-            continue
-        run = slot.end
-        yield from (run.target, run.target_release, run.failed_step)
-        for step in run.steps:
-            yield step.name
-            yield _part_of(step.attributes.get(PART, ""))
-
-
-def run_check_of(run_id: str) -> int:
-    """A small number that nearly tells run ids apart: finding a run needs no index on ids."""
-    return zlib.crc32(run_id.encode()) & CHECK_MASK
+        facts = slot.facts
+        yield from (facts.target, facts.release, facts.failed_step)
+        for _, name, part, *_ in facts.steps:
+            yield name
+            yield part
 
 
 def run_row(slot: EndedSlot, series_id: int, batch_no: int, words: Words) -> Row:
     """The row of a slot in the table `runs`; raises WordUnknownError."""
-    end = slot.end
-    if isinstance(end, SlotEnd):
-        lag_us = end.schedule_lag_ns // 1000
-        check, ended = run_check_of(end.run_id), REASON_CODES[end.reason]
-        return (
-            slot.slot_ms,
-            series_id,
-            slot.turn,
-            0,
-            lag_us,
-            batch_no,
-            0,
-            0,
-            0,
-            check,
-            slot.line,
-            ended,
-            INCONCLUSIVE,
-            0,
-        )
+    ended, outcome, kind, duration_ns, lag_us, check, failed_step, target, release, _ = slot.facts
     return (
         slot.slot_ms,
         series_id,
         slot.turn,
-        end.duration_ns,
-        end.schedule_lag_ns // 1000,
+        duration_ns,
+        lag_us,
         batch_no,
-        words[end.failed_step],
-        words[end.target],
-        words[end.target_release],
-        run_check_of(end.run_id),
+        words[failed_step],
+        words[target],
+        words[release],
+        check,
         slot.line,
-        ENDED_AS_RUN,
-        OUTCOME_CODES[end.outcome],
-        KIND_CODES[end.failure.kind] if end.failure else 0,
+        ended,
+        outcome,
+        kind,
     )
 
 
-def step_rows(run: Run, key: tuple[int, int, int], words: Words) -> list[Row]:
+def step_rows(steps: Iterable[StepFacts], key: tuple[int, int, int], words: Words) -> list[Row]:
     """The rows of a run in the table `steps`; raises WordUnknownError."""
     return [
-        (
-            *key,
-            number,
-            OUTCOME_CODES[step.outcome],
-            words[step.name],
-            words[_part_of(step.attributes[PART])] if PART in step.attributes else NO_WORD,
-            step.duration_ns,
-            KIND_CODES[step.failure.kind] if step.failure else 0,
-            int(step.cleanup),
-        )
-        for number, step in enumerate(run.steps)
+        (*key, number, outcome, words[name], words[part], duration_ns, kind, int(cleanup))
+        for number, (outcome, name, part, duration_ns, kind, cleanup) in enumerate(steps)
     ]
-
-
-def _part_of(value: object) -> str:
-    return value if isinstance(value, str) else ""
