@@ -1,7 +1,8 @@
 """Is this host fit to measure? The delay of the event loop and the CPU time that the hypervisor took away.
 
 One sampler a process, so that a run of a millisecond pays nothing for it: a timer of 50 ms notices when the loop was
-blocked, and once a second the kernel's counters are read. A run asks for what overlapped its steps.
+blocked, and once a second the kernel's counters are read. A run asks for what overlapped its steps. What speaks against
+a whole minute (pressure, memory, the control target) is watched by `probes.fitness_host`, in the worker only.
 
 Refuses to judge the platform, and to guess: what cannot be read here is None. Called by the wiring (which opens the sampler),
 `probes.steps` and `probes.execute`.
@@ -32,18 +33,30 @@ PROC_STAT = Path("/proc/stat")
 
 @dataclass(frozen=True, slots=True)
 class FitnessLimits:
-    """Above these a host is unfit: its own delays could pass for the platform's."""
+    """Beyond these a host is unfit: its own delays could pass for the platform's.
+
+    The first two are looked at for each run; all of them for each minute, in the worker. `busy_ratio` is the share of CPU
+    time that was not idle, `pressure_ratio` the share of time in which something that wanted a CPU had none,
+    `memory_pressure_ratio` the same for memory, `memory_ratio` the least share of memory that must be available,
+    `clock_offset_ns` how far the wall clock may be off. Source of each: docs/explanation/fitness.md.
+    """
 
     loop_lag_ns: int = 200_000_000
     steal_ratio: float = 0.2
+    busy_ratio: float = 0.95
+    pressure_ratio: float = 0.6
+    memory_pressure_ratio: float = 0.15
+    memory_ratio: float = 0.05
+    clock_offset_ns: int = 1_000_000_000
 
 
 @dataclass(frozen=True, slots=True)
 class CpuTimes:
-    """Counts of all CPUs since boot: everything, and what was stolen."""
+    """Counts of all CPUs since boot: everything, what was stolen, and what was idle (waiting for a disk included)."""
 
     total: int
     steal: int
+    idle: int = 0
 
 
 def judge_fitness(
@@ -66,7 +79,7 @@ def parse_cpu_times(text: str) -> CpuTimes | None:
     if len(words) < 9 or words[0] != "cpu" or not all(word.isdecimal() for word in words[1:9]):
         return None
     counts = [int(word) for word in words[1:9]]
-    return CpuTimes(total=sum(counts), steal=counts[7])
+    return CpuTimes(total=sum(counts), steal=counts[7], idle=counts[3] + counts[4])
 
 
 def steal_ratio(before: CpuTimes, after: CpuTimes) -> float | None:

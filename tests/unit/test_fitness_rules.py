@@ -40,7 +40,7 @@ def test_a_reason_shows_the_figure_and_its_limit() -> None:
 
 def test_guest_time_is_not_counted_twice() -> None:
     """The kernel has it inside user time already; steal is the eighth figure."""
-    assert parse_cpu_times(STAT) == CpuTimes(total=593, steal=50)
+    assert parse_cpu_times(STAT) == CpuTimes(total=593, steal=50, idle=405)
 
 
 @pytest.mark.parametrize("text", ["", "cpu", "cpu  1 2 3\n", "cpux 1 2 3 4 5 6 7 8\n", "cpu a b c d e f g h\n"])
