@@ -23,11 +23,13 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from probes.outbox import Entry
 
 __all__ = [
+    "MAX_BODY_BYTES",
     "MAX_ENTRIES",
     "MAX_INFLATED_BYTES",
     "MAX_PAYLOAD_BYTES",
     "Acknowledgement",
     "Address",
+    "Channel",
     "Hello",
     "MessageError",
     "RawEntry",
@@ -42,7 +44,8 @@ __all__ = [
 
 PLAIN = b"\x01"
 DEFLATED = b"\x02"
-MAX_PAYLOAD_BYTES = 1 << 20
+MAX_BODY_BYTES = 2 << 20  # what a record may have (`probes.wire`); the other bounds follow from it
+MAX_PAYLOAD_BYTES = MAX_BODY_BYTES + (64 << 10)  # the largest body, its header, and what deflate adds when it cannot pack
 MAX_INFLATED_BYTES = 8 << 20
 MAX_ENTRIES = 500
 DEFLATE_FROM_BYTES = 2_048
@@ -51,8 +54,9 @@ RAW_DEFLATE_WINDOW = -15
 
 NAME = r"[a-z0-9](?:[a-z0-9.-]{0,62}[a-z0-9])?"
 NAME_FORM = re.compile(NAME)
-TOPIC_FORM = re.compile(rf"fleet/v1/({NAME})/(results|acks|status|live|time)/({NAME})/({NAME})")
+TOPIC_FORM = re.compile(rf"fleet/v1/({NAME})/(results|acks|status|live|time|clock)/({NAME})/({NAME})")
 AnyMessage = TypeVar("AnyMessage", bound=BaseModel)
+Channel = Literal["results", "acks", "status", "live", "time", "clock"]
 ENTRY_FORM = re.compile(rb"([1-9][0-9]{0,17}) ([a-z]{1,16}) (\{.*\})")
 
 
@@ -103,7 +107,7 @@ class Address:
                 message = f"{name[:80]!r} is not a name: use 1 to 64 lower-case letters, digits, dots and hyphens"
                 raise MessageError(message)
 
-    def topic(self, channel: Literal["results", "acks", "status", "live", "time"]) -> str:
+    def topic(self, channel: Channel) -> str:
         """The probe's own topic for a channel."""
         return f"fleet/v1/{self.fleet}/{channel}/{self.region}/{self.probe}"
 
@@ -136,11 +140,11 @@ def parse_address(topic: str) -> tuple[str, Address]:
     return channel, Address(fleet, region, probe)
 
 
-def render_batch(sender: Address, epoch: int, entries: Sequence[Entry]) -> bytes:
+def render_batch(sender: Address, epoch: int, entries: Sequence[Entry | RawEntry]) -> bytes:
     """The payload for the entries: plain when small, deflated when that pays. Bodies must be JSON objects on one line."""
     header = _Header(fleet=sender.fleet, region=sender.region, probe=sender.probe, epoch=epoch)
     lines = [header.model_dump_json().encode()]
-    lines += [b"%d %s %s" % (entry.seq, entry.kind.value.encode(), entry.body) for entry in entries]
+    lines += [b"%d %s %s" % (entry.seq, entry.kind.encode(), entry.body) for entry in entries]
     text = b"\n".join(lines)
     if len(text) < DEFLATE_FROM_BYTES:
         return PLAIN + text
