@@ -20,25 +20,39 @@ import structlog
 from collector import store_queries as queries
 from collector import store_statements as sql
 from collector.ledger import Account, Debt, Ending, SlotLine, accounts_of, lines_of
+from collector.store_archive import ArchivedEntry, Page, fetch_page, fetch_side_entries
 from collector.store_commit import Arrival, GroupResult, commit_group
 from collector.store_intake import Delivery, Intake, Poison, judge
 from collector.store_migrations import SCHEMA_VERSION, migrate
 from collector.store_queries import (
     ProbeState,
     QuarantinedEntry,
-    RunSummary,
     Totals,
     UnfitMinute,
 )
+from collector.store_repack import Block, BlockOutdatedError, exchange, prepare_block
 from collector.store_rows import Known
+from collector.store_runs import RunSummary, fetch_record, fetch_runs, find_run
 from collector.store_session import Answer, Backend, Session, StoreError, StoreRefusedError, Work
 from collector.store_sqlite import SqliteBackend
 from collector.store_tables import microseconds_of
+from collector.store_upkeep import Pruned, Retention, prune
 from probes.errors import DependencyError, OperatorError
 from probes.messages import Address
 from probes.records import Outcome, RunIdentity
 
-__all__ = ["SCHEMA_VERSION", "Delivery", "Filed", "Receipt", "Store", "StoreError", "open_store"]
+__all__ = [
+    "SCHEMA_VERSION",
+    "ArchivedEntry",
+    "Delivery",
+    "Filed",
+    "Pruned",
+    "Receipt",
+    "Retention",
+    "Store",
+    "StoreError",
+    "open_store",
+]
 
 log = structlog.get_logger(__name__)
 
@@ -123,6 +137,7 @@ class Store:
             first.duplicates + second.duplicates,
             first.conflicts + second.conflicts,
             first.quarantined + second.quarantined,
+            first.slots + second.slots,
         )
 
     async def note_status(self, sender: Address, status: bytes, received_at: datetime) -> None:
@@ -176,7 +191,7 @@ class Store:
         """The newest runs of [from_at, until_at), newest first."""
 
         async def work(session: Session) -> list[RunSummary]:
-            return await queries.fetch_runs(
+            return await fetch_runs(
                 session, from_at, until_at, scenario=scenario, region=region, outcomes=outcomes, limit=limit
             )
 
@@ -186,7 +201,7 @@ class Store:
         """The entry that ended a slot, exactly as the probe sent it; empty when there is none."""
 
         async def work(session: Session) -> bytes:
-            return await queries.fetch_record(session, identity)
+            return await fetch_record(session, identity)
 
         return await self._backend.read(work)
 
@@ -194,7 +209,7 @@ class Store:
         """The record of a run by its id, which says when it began; empty when there is none."""
 
         async def work(session: Session) -> bytes:
-            return await queries.find_run(session, run_id, started_at)
+            return await find_run(session, run_id, started_at)
 
         return await self._backend.read(work)
 
@@ -213,6 +228,59 @@ class Store:
             return await queries.fetch_quarantine(session, limit)
 
         return await self._backend.read(work)
+
+    async def entries(self, from_at: datetime, until_at: datetime) -> AsyncIterator[list[ArchivedEntry]]:
+        """Every entry of [from_at, until_at), in pages; what arrives meanwhile may be in it or not."""
+
+        async def side(session: Session) -> list[ArchivedEntry]:
+            return await fetch_side_entries(session, from_at, until_at)
+
+        async def page(session: Session) -> Page:
+            return await fetch_page(session, from_at, until_at, after)
+
+        yield await self._backend.read(side)
+        after: tuple[int, int, int] | None = None
+        while True:
+            found = await self._backend.read(page)
+            yield found.entries
+            after = found.next_after
+            if after is None:
+                return
+
+    async def prune(self, retention: Retention, *, now: datetime) -> Pruned:
+        """Delete a few thousand of the oldest slots that are neither protected nor wanted; call again while it `has_more`."""
+
+        async def work(session: Session) -> Pruned:
+            return await prune(session, retention, now)
+
+        pruned = await self._write(work)
+        if pruned.slots:
+            log.info("store.pruned", slots=pruned.slots, where=self.where)
+        if pruned.is_over_size:
+            log.error(
+                "store.over_size", max_bytes=retention.max_bytes, protected_from=str(retention.protected_from(now))
+            )
+        return pruned
+
+    async def repack(self, *, now: datetime) -> int:
+        """Pack some of the records that are not fresh any more into half their room; 0 when there is nothing left to do."""
+
+        async def prepare(session: Session) -> Block | None:
+            return await prepare_block(session, now)
+
+        block = await self._backend.read(prepare)
+        if block is None:
+            return 0
+        chosen = block
+
+        async def work(session: Session) -> None:
+            await exchange(session, chosen, now)
+
+        try:
+            await self._write(work)
+        except BlockOutdatedError:
+            log.info("store.packed_by_another", where=self.where)
+        return len(chosen.old_batches)
 
     async def _write(self, work: Work[Answer]) -> Answer:
         turn = 0

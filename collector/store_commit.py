@@ -10,6 +10,7 @@ Refuses to begin, commit or repeat transactions (the back ends do). Called by `c
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -17,7 +18,8 @@ from sqlalchemy import select, tuple_
 
 from collector import store_statements as sql
 from collector.store_books import Books
-from collector.store_intake import EndedSlot, Intake, Refused, stored_entries
+from collector.store_intake import EndedSlot, Intake, Refused
+from collector.store_packing import stored_entries
 from collector.store_rows import (
     MAX_SCENARIOS,
     Known,
@@ -45,12 +47,13 @@ Key = tuple[int, int, int]
 
 @dataclass(slots=True)
 class GroupResult:
-    """What became of a group's entries; `quarantined` counts refused deliveries, poison and conflicts."""
+    """What became of a group's entries; `quarantined` counts refused deliveries, poison and conflicts, `slots` new slots."""
 
     entries: int = 0
     duplicates: int = 0
     conflicts: int = 0
     quarantined: int = 0
+    slots: int = 0
 
 
 @dataclass(slots=True)
@@ -128,6 +131,7 @@ class Group:
             sum(tally.duplicates for tally in tallies),
             sum(tally.conflicts for tally in tallies),
             sum(tally.quarantined for tally in tallies),
+            len(self._fresh),
         )
 
     async def _identify(self, arrivals: Sequence[Arrival]) -> list[Filing]:
@@ -274,7 +278,7 @@ class Group:
                 first_body = held[line][1] if line < len(held) else b""
             else:
                 continue  # it was poison when it came first, or retention has taken it
-            self._settle(suspect, is_same=first_body == suspect.body)
+            self._settle(suspect, is_same=is_same_content(first_body, suspect.body))
 
     def _settle(self, suspect: Placed, *, is_same: bool) -> None:
         number_is_new = suspect.slot.seq not in suspect.filing.before
@@ -392,6 +396,16 @@ def rows_of(numbered: Sequence[tuple[Placed, int]], known: Known) -> tuple[list[
         run_rows.append(run_row(placed.slot, placed.key[1], batch_no, words))
         all_step_rows += step_rows(placed.slot.facts.steps, placed.key, words)
     return run_rows, all_step_rows
+
+
+def is_same_content(first: bytes, second: bytes) -> bool:
+    """Whether two entries say the same, perhaps written by two programs."""
+    if first == second:
+        return True
+    try:
+        return bool(json.loads(first) == json.loads(second))
+    except ValueError:
+        return False
 
 
 def _name_of(arrival: Arrival) -> tuple[str, str, str]:

@@ -11,11 +11,12 @@ from __future__ import annotations
 import re
 import zlib
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Final, NamedTuple
 
 from collector.store_decode import decode_run
+from collector.store_packing import packed_payload
 from collector.store_tables import ENDED_AS_RUN, KIND_CODES, OUTCOME_CODES, REASON_CODES, microseconds_of
 from probes.ledger_entries import FitnessMinute, Loss, OwedSlots, SlotEnd, parse_entry
 from probes.messages import Address, MessageError, RawEntry, parse_address, parse_batch
@@ -33,8 +34,6 @@ __all__ = [
     "StepFacts",
     "judge",
     "run_check_of",
-    "stored_entries",
-    "stored_form",
 ]
 
 SCENARIO_FORM: Final = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,58}[a-z0-9])?")
@@ -47,30 +46,6 @@ PART: Final = "cad.part"
 CHECK_MASK: Final = 0x7FFF_FFFF
 PASS: Final = Outcome.PASS
 PASSED: Final = OUTCOME_CODES[PASS]
-
-DEFLATED: Final = 1
-DEFLATED_WITH_DICTIONARY: Final = 2
-RAW_DEFLATE_WINDOW: Final = -15
-LONE_LEVEL: Final = 6
-# What records have in common, the most frequent last. Never changed: form 2 cannot be read with another one.
-DICTIONARY: Final = (
-    b'"evidence":[{"kind":"screenshot","name":"","path":"","sha256":"","file_bytes":"side_effects":[{"kind":"upload","name":"'
-    b'","sha256":"","read_back":true,"fate":"deleted"}],"failure":{"kind":"timeout","message":"","error_type":"'
-    b'"failure":{"kind":"connect","message":"connection refused"failure":{"kind":"status","message":"'
-    b'"pages":[{"url":"http://","ready_ns":,"ttfb_ns":,"fcp_ns":,"lcp_ns":,"dom_content_loaded_ns":,"load_ns":,"cls":0.0,'
-    b'"drive_ns":,"requests":"outcome":"inconclusive","outcome":"fail","cleanup":true"upload":{"body_bytes":,"bytes_per_s":,'
-    b'"stalls":0,"stalled_ns":0,"longest_stall_ns":0,"stall_threshold_ns":50000000}"reused":true,'
-    b'"certificate_expires_at":"2026-01-01T00:00:00Z","tls_version":"TLSv1.3"}],"expectations":[{"name":"'
-    b'","expected":"","found":"","ok":true},{"name":"","attributes":{"cad.part":"","cad.bytes":,"cad.format":"step"}},'
-    b'{"v":1,"fleet":"","region":"","probe":"","epoch":17}\n1 run {"schema_version":1,"identity":{"fleet":"","region":"'
-    b'","probe":"","scenario":"api-health","slot_at":"2026-01-01T00:00:00Z"},"run_id":"01k","trace_id":"'
-    b'","target":"stand-in","scenario_version":"1","scheduled_at":"2026-01-01T00:00:00Z","started_at":"2026-01-01T00:00:00.0'
-    b'Z","duration_ns":,"outcome":"pass","steps":[{"name":"api-health","started_ns":0,"duration_ns":,"outcome":"pass",'
-    b'"exchanges":[{"method":"GET","url":"https://","started_ns":,"phases":{"queue_ns":,"dns_ns":,"connect_ns":,"tls_ns":,'
-    b'"send_ns":,"wait_ns":,"receive_ns":},"status":200,"request_bytes":,"response_bytes":,"server_address":"127.0.0.1",'
-    b'"server_port":443}]}],"schedule_lag_ns":,"target_release":"","clock_offset_ns":,"clock_bound_ns":,'
-    b'"fitness":{"loop_lag_ns":,"steal_ratio":0.0}}'
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,6 +131,10 @@ class Intake:
     losses: list[tuple[int, Loss]] = field(default_factory=list)
     poison: list[Poison] = field(default_factory=list)
 
+    def received_at(self, received_us: int) -> Intake:
+        """The same, received at another instant."""
+        return replace(self, received_us=received_us)
+
 
 def judge(delivery: Delivery) -> Intake | Refused:
     """The delivery's entries, each checked; refused when its topic or header cannot be believed."""
@@ -169,7 +148,7 @@ def judge(delivery: Delivery) -> Intake | Refused:
         return Refused(delivery, sender, str(error))
     if batch.sender != sender:
         return Refused(delivery, sender, f"the header names {batch.sender}, the topic {sender}")
-    form, stored_body = stored_form(delivery.payload)
+    form, stored_body = packed_payload(delivery.payload)
     numbers = [entry.seq for entry in batch.entries]
     received_us = microseconds_of(delivery.received_at)
     intake = Intake(sender, batch.epoch, received_us, numbers, batch.entries, form, stored_body)
@@ -199,32 +178,6 @@ def file_entry(intake: Intake, line: int, entry: RawEntry) -> None:
                 intake.poison.append(Poison(entry.seq, entry.kind, reason, entry.body))
     except WireError as error:
         intake.poison.append(Poison(entry.seq, entry.kind, str(error)[:500], entry.body))
-
-
-def stored_form(payload: bytes) -> tuple[int, bytes]:
-    """How a payload that `parse_batch` has accepted is kept: as it came when deflated, else deflated with our dictionary."""
-    form, text = payload[:1], payload[1:]
-    if form == b"\x02":
-        return DEFLATED, text
-    return DEFLATED_WITH_DICTIONARY, deflated_with_dictionary(text)
-
-
-def deflated_with_dictionary(text: bytes) -> bytes:
-    """The text deflated; the dictionary makes a lone record as small as one of a batch."""
-    deflate = zlib.compressobj(
-        LONE_LEVEL, zlib.DEFLATED, RAW_DEFLATE_WINDOW, zlib.DEF_MEM_LEVEL, zlib.Z_DEFAULT_STRATEGY, DICTIONARY
-    )
-    return deflate.compress(text) + deflate.flush()
-
-
-def stored_entries(form: int, stored_body: bytes) -> list[tuple[str, bytes]]:
-    """Kind and body of every entry of a stored batch, by line."""
-    if form == DEFLATED_WITH_DICTIONARY:
-        inflate = zlib.decompressobj(RAW_DEFLATE_WINDOW, DICTIONARY)
-    else:
-        inflate = zlib.decompressobj(RAW_DEFLATE_WINDOW)
-    lines = inflate.decompress(stored_body).split(b"\n")[1:]
-    return [(kind.decode(), body) for kind, body in (line.split(b" ", 2)[1:] for line in lines)]
 
 
 def run_check_of(run_id: str) -> int:

@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from sqlalchemy import Select, and_, func, select
+from sqlalchemy import and_, func, select
 
 from collector.ledger import Debt, Ending, Series
-from collector.store_intake import run_check_of, stored_entries
-from collector.store_session import Row, Session
+from collector.store_session import Session
 from collector.store_tables import (
     KIND_CODES,
     OUTCOME_CODES,
     REASON_CODES,
-    batches,
     gaps,
     instant_of_ms,
     instant_of_us,
@@ -29,17 +27,14 @@ from collector.store_tables import (
     senders,
     series,
     unfit_minutes,
-    words,
 )
 from probes.messages import Address
-from probes.records import FailureKind, Outcome, RunIdentity
+from probes.records import Outcome
 from probes.schedule import Schedule
-from probes.wire import WireError, parse_run
 
 __all__ = [
     "ProbeState",
     "QuarantinedEntry",
-    "RunSummary",
     "Totals",
     "UnfitMinute",
 ]
@@ -68,21 +63,6 @@ class ProbeState:
     lost: int
     status: str
     status_at: datetime | None
-
-
-@dataclass(frozen=True, slots=True)
-class RunSummary:
-    """A run as reports list it. `is_unfit` when its host reported the minute as unfit: then its outcome counts for nothing."""
-
-    identity: RunIdentity
-    outcome: Outcome
-    kind: FailureKind | None
-    failed_step: str
-    duration_ns: int
-    schedule_lag_ns: int
-    target: str
-    target_release: str
-    is_unfit: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,7 +164,7 @@ async def fetch_debts(session: Session, until_at: datetime) -> list[Debt]:
             *(schedules.c.interval_ms, schedules.c.phase_ms, schedules.c.tolerance_ms, schedules.c.timeout_ms),
             *(schedules.c.from_us, schedules.c.until_us),
         )
-        .select_from(schedules.join(series, series.c.series_id == schedules.c.series_id).join(*_sender_of_series()))
+        .select_from(schedules.join(series, series.c.series_id == schedules.c.series_id).join(*sender_of_series()))
         .where(schedules.c.from_us < microseconds_of(until_at))
     )
     return [
@@ -203,137 +183,20 @@ async def fetch_endings(session: Session, from_at: datetime, until_at: datetime)
     """How every slot of a window ended, first attempts only, by time; what an unfit host found is not conclusive."""
     names = await _series_names(session)
     unfit_query = select(unfit_minutes.c.sender_id, unfit_minutes.c.minute_ms).where(
-        _in_window(unfit_minutes.c.minute_ms, from_at - timedelta(minutes=1), until_at)
+        in_window(unfit_minutes.c.minute_ms, from_at - timedelta(minutes=1), until_at)
     )
     unfit = {(sender_id, minute_ms) for sender_id, minute_ms in await session.fetch(unfit_query)}
     query = (
         select(runs.c.slot_ms, runs.c.series_id, runs.c.turn, runs.c.ended, runs.c.outcome, runs.c.lag_us)
-        .where(_in_window(runs.c.slot_ms, from_at, until_at), runs.c.turn < 1000)
+        .where(in_window(runs.c.slot_ms, from_at, until_at), runs.c.turn < 1000)
         .order_by(runs.c.slot_ms)
     )
     endings = []
     for slot_ms, series_id, turn, ended, outcome, lag_us in await session.fetch(query):
         sender_id, one = names[series_id]
         conclusive = outcome != INCONCLUSIVE and (sender_id, slot_ms - slot_ms % MS_PER_MINUTE) not in unfit
-        endings.append(Ending(one, _slot_at(slot_ms, turn), REASONS.get(ended), conclusive, lag_us // 1000))
+        endings.append(Ending(one, slot_at_of(slot_ms, turn), REASONS.get(ended), conclusive, lag_us // 1000))
     return endings
-
-
-async def fetch_runs(
-    session: Session,
-    from_at: datetime,
-    until_at: datetime,
-    *,
-    scenario: str = "",
-    region: str = "",
-    outcomes: Collection[Outcome] = (),
-    limit: int = 1000,
-) -> list[RunSummary]:
-    """The newest runs of a window, newest first."""
-    failed, target, release = words.alias("failed"), words.alias("target"), words.alias("release")
-    unfit = and_(
-        unfit_minutes.c.minute_ms == runs.c.slot_ms - runs.c.slot_ms % MS_PER_MINUTE,
-        unfit_minutes.c.sender_id == series.c.sender_id,
-    )
-    source = (
-        runs.join(series, series.c.series_id == runs.c.series_id)
-        .join(*_sender_of_series())
-        .outerjoin(failed, failed.c.word_id == runs.c.failed_step)
-        .outerjoin(target, target.c.word_id == runs.c.target)
-        .outerjoin(release, release.c.word_id == runs.c.release)
-        .outerjoin(unfit_minutes, unfit)
-    )
-    query: Select[Any] = (
-        select(
-            *(senders.c.fleet, senders.c.region, senders.c.probe, series.c.scenario, runs.c.slot_ms, runs.c.turn),
-            *(runs.c.outcome, runs.c.kind, runs.c.duration_ns, runs.c.lag_us, unfit_minutes.c.minute_ms),
-            *(failed.c.word, target.c.word, release.c.word),
-        )
-        .select_from(source)
-        .where(_in_window(runs.c.slot_ms, from_at, until_at), runs.c.ended == 0)
-        .order_by(runs.c.slot_ms.desc(), runs.c.series_id, runs.c.turn)
-        .limit(limit)
-    )
-    if scenario:
-        query = query.where(series.c.scenario == scenario)
-    if region:
-        query = query.where(senders.c.region == region)
-    if outcomes:
-        query = query.where(runs.c.outcome.in_([OUTCOME_CODES[outcome] for outcome in outcomes]))
-    return [_summary(row) for row in await session.fetch(query)]
-
-
-def _summary(row: Row) -> RunSummary:
-    (
-        fleet,
-        region,
-        probe,
-        scenario,
-        slot_ms,
-        turn,
-        outcome,
-        kind,
-        duration_ns,
-        lag_us,
-        unfit,
-        failed,
-        target,
-        release,
-    ) = row
-    return RunSummary(
-        RunIdentity(fleet, region, probe, scenario, _slot_at(slot_ms, turn), turn // 1000),
-        OUTCOMES[outcome],
-        KINDS.get(kind),
-        failed or "",
-        duration_ns,
-        lag_us * 1000,
-        target or "",
-        release or "",
-        unfit is not None,
-    )
-
-
-async def fetch_record(session: Session, identity: RunIdentity) -> bytes:
-    """The entry that ended this slot, as it came; empty when there is none."""
-    microseconds = microseconds_of(identity.slot_at)
-    query = (
-        select(runs.c.batch_no, runs.c.line)
-        .select_from(runs.join(series, series.c.series_id == runs.c.series_id).join(*_sender_of_series()))
-        .where(
-            runs.c.slot_ms == microseconds // 1000,
-            runs.c.turn == identity.attempt * 1000 + microseconds % 1000,
-            series.c.scenario == identity.scenario,
-            senders.c.fleet == identity.fleet,
-            senders.c.region == identity.region,
-            senders.c.probe == identity.probe,
-        )
-    )
-    found = await session.fetch(query)
-    return await _body_at(session, *found[0]) if found else b""
-
-
-async def find_run(session: Session, run_id: str, started_at: datetime) -> bytes:
-    """The record of the run with this id, which began about then; empty when there is none."""
-    started_ms = microseconds_of(started_at) // 1000
-    query = select(runs.c.batch_no, runs.c.line).where(
-        runs.c.slot_ms.between(started_ms - MAX_LAG_MS, started_ms + MAX_LAG_MS),
-        runs.c.run_check == run_check_of(run_id),
-        runs.c.ended == 0,
-    )
-    for batch_no, line in await session.fetch(query):
-        body = await _body_at(session, batch_no, line)
-        try:
-            if parse_run(body).run_id == run_id:
-                return body
-        except WireError:
-            continue
-    return b""
-
-
-async def _body_at(session: Session, batch_no: int, line: int) -> bytes:
-    stored = await session.fetch(select(batches.c.form, batches.c.body).where(batches.c.batch_no == batch_no))
-    entries = stored_entries(*stored[0]) if stored else []
-    return entries[line][1] if line < len(entries) else b""
 
 
 async def fetch_unfit(session: Session, from_at: datetime, until_at: datetime) -> list[UnfitMinute]:
@@ -341,7 +204,7 @@ async def fetch_unfit(session: Session, from_at: datetime, until_at: datetime) -
     query = (
         select(senders.c.fleet, senders.c.region, senders.c.probe, unfit_minutes.c.minute_ms, unfit_minutes.c.reasons)
         .select_from(unfit_minutes.join(senders, senders.c.sender_id == unfit_minutes.c.sender_id))
-        .where(_in_window(unfit_minutes.c.minute_ms, from_at, until_at))
+        .where(in_window(unfit_minutes.c.minute_ms, from_at, until_at))
         .order_by(unfit_minutes.c.minute_ms, unfit_minutes.c.sender_id)
     )
     return [UnfitMinute(Address(*row[:3]), instant_of_ms(row[3]), row[4]) for row in await session.fetch(query)]
@@ -397,11 +260,11 @@ async def fetch_totals(session: Session) -> Totals:
 async def _series_names(session: Session) -> dict[int, tuple[int, Series]]:
     query = select(
         series.c.series_id, senders.c.sender_id, senders.c.fleet, senders.c.region, senders.c.probe, series.c.scenario
-    ).select_from(series.join(*_sender_of_series()))
+    ).select_from(series.join(*sender_of_series()))
     return {row[0]: (row[1], Series(Address(*row[2:5]), row[5])) for row in await session.fetch(query)}
 
 
-def _sender_of_series() -> tuple[Any, Any]:
+def sender_of_series() -> tuple[Any, Any]:
     return senders, senders.c.sender_id == series.c.sender_id
 
 
@@ -411,10 +274,10 @@ def _ends_of(column: Any) -> Iterator[Any]:  # noqa: ANN401 - columns have many 
     yield select(column).order_by(column.desc()).limit(1).scalar_subquery()
 
 
-def _in_window(column: Any, from_at: datetime, until_at: datetime) -> Any:  # noqa: ANN401 - columns have many types
+def in_window(column: Any, from_at: datetime, until_at: datetime) -> Any:  # noqa: ANN401 - columns have many types
     """Milliseconds in [from_at, until_at)."""
     return and_(column >= -(-microseconds_of(from_at) // 1000), column < -(-microseconds_of(until_at) // 1000))
 
 
-def _slot_at(slot_ms: int, turn: int) -> datetime:
+def slot_at_of(slot_ms: int, turn: int) -> datetime:
     return instant_of_us(slot_ms * 1000 + turn % 1000)

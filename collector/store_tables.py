@@ -189,6 +189,7 @@ batches = _table(
     _small("form"),
     Column("body", LargeBinary, nullable=False),
     Index("batches_newest", "newest_slot_ms"),
+    Index("batches_form", "form", "batch_no"),
     counted=True,
 )
 

@@ -1,0 +1,166 @@
+"""Runs, as reports list them and as the records they came from; described once for both databases, called by the store."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+from sqlalchemy import Select, and_, select
+
+from collector.store_intake import run_check_of
+from collector.store_packing import stored_entries
+from collector.store_queries import MS_PER_MINUTE, in_window, sender_of_series, slot_at_of
+from collector.store_session import Row, Session
+from collector.store_tables import (
+    KIND_CODES,
+    OUTCOME_CODES,
+    batches,
+    microseconds_of,
+    runs,
+    senders,
+    series,
+    unfit_minutes,
+    words,
+)
+from probes.records import FailureKind, Outcome, RunIdentity
+from probes.wire import WireError, parse_run
+
+__all__ = ["RunSummary", "fetch_record", "fetch_runs", "find_run"]
+
+OUTCOMES: Final = {code: outcome for outcome, code in OUTCOME_CODES.items()}
+KINDS: Final = {code: kind for kind, code in KIND_CODES.items()}
+MAX_LAG_MS: Final = 86_400_000
+
+
+@dataclass(frozen=True, slots=True)
+class RunSummary:
+    """A run as reports list it. `is_unfit` when its host reported the minute as unfit: then its outcome counts for nothing."""
+
+    identity: RunIdentity
+    outcome: Outcome
+    kind: FailureKind | None
+    failed_step: str
+    duration_ns: int
+    schedule_lag_ns: int
+    target: str
+    target_release: str
+    is_unfit: bool
+
+
+async def fetch_runs(
+    session: Session,
+    from_at: datetime,
+    until_at: datetime,
+    *,
+    scenario: str = "",
+    region: str = "",
+    outcomes: Collection[Outcome] = (),
+    limit: int = 1000,
+) -> list[RunSummary]:
+    """The newest runs of a window, newest first."""
+    failed, target, release = words.alias("failed"), words.alias("target"), words.alias("release")
+    unfit = and_(
+        unfit_minutes.c.minute_ms == runs.c.slot_ms - runs.c.slot_ms % MS_PER_MINUTE,
+        unfit_minutes.c.sender_id == series.c.sender_id,
+    )
+    source = (
+        runs.join(series, series.c.series_id == runs.c.series_id)
+        .join(*sender_of_series())
+        .outerjoin(failed, failed.c.word_id == runs.c.failed_step)
+        .outerjoin(target, target.c.word_id == runs.c.target)
+        .outerjoin(release, release.c.word_id == runs.c.release)
+        .outerjoin(unfit_minutes, unfit)
+    )
+    query: Select[Any] = (
+        select(
+            *(senders.c.fleet, senders.c.region, senders.c.probe, series.c.scenario, runs.c.slot_ms, runs.c.turn),
+            *(runs.c.outcome, runs.c.kind, runs.c.duration_ns, runs.c.lag_us, unfit_minutes.c.minute_ms),
+            *(failed.c.word, target.c.word, release.c.word),
+        )
+        .select_from(source)
+        .where(in_window(runs.c.slot_ms, from_at, until_at), runs.c.ended == 0)
+        .order_by(runs.c.slot_ms.desc(), runs.c.series_id, runs.c.turn)
+        .limit(limit)
+    )
+    if scenario:
+        query = query.where(series.c.scenario == scenario)
+    if region:
+        query = query.where(senders.c.region == region)
+    if outcomes:
+        query = query.where(runs.c.outcome.in_([OUTCOME_CODES[outcome] for outcome in outcomes]))
+    return [_summary(row) for row in await session.fetch(query)]
+
+
+def _summary(row: Row) -> RunSummary:
+    (
+        fleet,
+        region,
+        probe,
+        scenario,
+        slot_ms,
+        turn,
+        outcome,
+        kind,
+        duration_ns,
+        lag_us,
+        unfit,
+        failed,
+        target,
+        release,
+    ) = row
+    return RunSummary(
+        RunIdentity(fleet, region, probe, scenario, slot_at_of(slot_ms, turn), turn // 1000),
+        OUTCOMES[outcome],
+        KINDS.get(kind),
+        failed or "",
+        duration_ns,
+        lag_us * 1000,
+        target or "",
+        release or "",
+        unfit is not None,
+    )
+
+
+async def fetch_record(session: Session, identity: RunIdentity) -> bytes:
+    """The entry that ended this slot, as it came; empty when there is none."""
+    microseconds = microseconds_of(identity.slot_at)
+    query = (
+        select(runs.c.batch_no, runs.c.line)
+        .select_from(runs.join(series, series.c.series_id == runs.c.series_id).join(*sender_of_series()))
+        .where(
+            runs.c.slot_ms == microseconds // 1000,
+            runs.c.turn == identity.attempt * 1000 + microseconds % 1000,
+            series.c.scenario == identity.scenario,
+            senders.c.fleet == identity.fleet,
+            senders.c.region == identity.region,
+            senders.c.probe == identity.probe,
+        )
+    )
+    found = await session.fetch(query)
+    return await _body_at(session, *found[0]) if found else b""
+
+
+async def find_run(session: Session, run_id: str, started_at: datetime) -> bytes:
+    """The record of the run with this id, which began about then; empty when there is none."""
+    started_ms = microseconds_of(started_at) // 1000
+    query = select(runs.c.batch_no, runs.c.line).where(
+        runs.c.slot_ms.between(started_ms - MAX_LAG_MS, started_ms + MAX_LAG_MS),
+        runs.c.run_check == run_check_of(run_id),
+        runs.c.ended == 0,
+    )
+    for batch_no, line in await session.fetch(query):
+        body = await _body_at(session, batch_no, line)
+        try:
+            if parse_run(body).run_id == run_id:
+                return body
+        except WireError:
+            continue
+    return b""
+
+
+async def _body_at(session: Session, batch_no: int, line: int) -> bytes:
+    stored = await session.fetch(select(batches.c.form, batches.c.body).where(batches.c.batch_no == batch_no))
+    entries = stored_entries(*stored[0]) if stored else []
+    return entries[line][1] if line < len(entries) else b""
