@@ -38,7 +38,7 @@ class FaultRow:
     """One row. `fault` is as the command line takes it.
 
     `waits`: its runs mostly wait, so they may do so at the same time. `waits_for` are the operations that get no answer, so
-    that only a deadline ends them.
+    that only a deadline ends them. `often` rows are for every CI run; the others differ from one of them by an argument only.
     """
 
     fault: str
@@ -47,6 +47,7 @@ class FaultRow:
     tls: bool = False
     waits: bool = False
     waits_for: tuple[str, ...] = ()
+    often: bool = True
 
     def __str__(self) -> str:
         return (self.fault or "none") + ("-over-tls" if self.tls else "")
@@ -114,8 +115,34 @@ ROWS: tuple[FaultRow, ...] = (
     FaultRow("error-5xx", at_once(STATUS), NOTICES),
     FaultRow("error-5xx:route=price", at("price", STATUS, *MONEY), NOTICES),
     FaultRow("error-5xx:route=payment", at("checkout", STATUS, "payment"), NOTICES),
+    FaultRow(
+        "error-5xx:route=upload", uploading(STATUS) | at("refuse", STATUS, "cad-over-limit"), NOTICES, often=False
+    ),
+    FaultRow(
+        "error-5xx:route=dfm",
+        at("dfm", STATUS, "payment", "quote") | at("analyse", STATUS, "widget-quote"),
+        NOTICES,
+        often=False,
+    ),
+    FaultRow(
+        "error-5xx:route=quote", at("quote", STATUS, *MONEY) | at("reject", STATUS, "cad-invalid"), NOTICES, often=False
+    ),
+    FaultRow("error-5xx:route=files", at("read-back", STATUS, "cad-small"), NOTICES, often=False),
     FaultRow("refuse", at_once(CONNECT), NOTICES),
     FaultRow("refuse:site=cad", analysing(CONNECT) | at("cad-health", CONNECT, "api-health"), NOTICES),
+    FaultRow(
+        "refuse:site=api",
+        at_once(CONNECT, but=("web-health", *WIDGET)) | at("upload", CONNECT, "widget-quote"),
+        NOTICES,
+        often=False,
+    ),
+    FaultRow(
+        "refuse:site=web",
+        at("web-health", CONNECT, "web-health") | at("load", BROWSER, *WIDGET),
+        NOTICES,
+        waits=True,
+        often=False,
+    ),
     FaultRow("refuse:site=host", at("load", CONNECT, *WIDGET), NOTICES),
     FaultRow("reset-mid-upload", uploading(CONNECT), NOTICES),
     FaultRow("stall", uploading(TIMEOUT), NOTICES, waits=True, waits_for=("upload",)),
@@ -156,23 +183,22 @@ def documented(text: str) -> str:
 
 
 def _lines() -> Iterator[str]:
-    yield "| fault | what fails (step: scenarios) | kind | statuses alone |"
+    yield "| fault | kind | what fails (step: scenarios) | statuses alone |"
     yield "|---|---|---|---|"
     for row in ROWS:
         fault = f"`{row.fault}`" + (" (with `--tls`)" if row.tls else "")
-        kinds = sorted({ending.kind.value for ending in row.fails.values()})
-        yield f"| {fault} | {_cell(row)} | {', '.join(f'`{kind}`' for kind in kinds) or '-'} | {row.status_alone} |"
+        if not row.fails:
+            yield f"| {fault} | - | nothing: the runs pass, and their times break the service levels | {row.status_alone} |"
+        for kind in sorted({ending.kind for ending in row.fails.values()}):
+            yield f"| {fault} | `{kind.value}` | {_cell(row, kind)} | {row.status_alone} |"
 
 
-def _cell(row: FaultRow) -> str:
-    if not row.fails:
-        return "nothing: the runs pass, and their times break the service levels"
-    kind = next(iter(row.fails.values())).kind
+def _cell(row: FaultRow, kind: FailureKind) -> str:
     if row.fails == at_once(kind):
         return "every scenario, in its first step"
     if row.fails == at_once(kind, but=("api-health", "web-health")):
         return "every scenario but `api-health` and `web-health`, in its first step"
-    by_step = sorted((ending.step, name) for name, ending in row.fails.items())
+    by_step = sorted((ending.step, name) for name, ending in row.fails.items() if ending.kind is kind)
     groups = groupby(by_step, key=lambda pair: pair[0])
     return "; ".join(f"`{step}`: {', '.join(f'`{name}`' for _, name in names)}" for step, names in groups)
 
