@@ -17,8 +17,8 @@ from pathlib import Path
 
 from bench.programs import Blackbox, Target, TlsFiles, blackbox_missing, make_tls, start_blackbox, start_target
 from bench.report import Findings, Goal, median, percentile
-from probes.execute import EXCESS_MARK_NS
 from probes.http import FileBody, HttpEngine, TlsSettings
+from probes.outcome import EXCESS_MARK_NS
 from probes.records import Phases
 
 __all__ = ["Measured", "measure", "run"]
