@@ -14,7 +14,7 @@ from packaging.utils import canonicalize_name
 from probes.version import VERSION
 
 ROOT = Path(__file__).parents[2]
-PACKAGES = ("console", "fixtures", "probes", "scenarios", "slo")
+PACKAGES = ("collector", "console", "fixtures", "probes", "scenarios", "slo")
 FILES = sorted(file for folder in (*PACKAGES, "bench", "deploy", "tests") for file in (ROOT / folder).rglob("*.py"))
 LOCKS = sorted((ROOT / "requirements").glob("*.lock"))
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
