@@ -10,8 +10,6 @@ Called by the wiring of `fleet`, of `collector --broker embedded` and of the dem
 from __future__ import annotations
 
 import asyncio
-import os
-import signal
 import socket
 import tempfile
 from collections.abc import Iterator
@@ -110,8 +108,10 @@ class EmbeddedBroker:
 
     def kill(self) -> None:
         """End it as the kernel would, for tests of what that costs."""
-        if self.pid:
-            os.kill(self.pid, signal.SIGKILL)
+        process = self._broker and self._broker._process  # noqa: SLF001 - as above
+        if process:
+            process.kill()
+            process.wait()
 
     async def keep_running(self, clock: Clock) -> None:
         """Start it again whenever it has ended, with back-off, until cancelled. Stopping it is the caller's."""
