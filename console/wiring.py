@@ -61,7 +61,7 @@ async def open_environment(
         browser = None
         if any(spec.browser for spec in specs):
             choice = find_browser(settings.browser_path)
-            browser = await opened.enter_async_context(BrowserEngine(choice))
+            browser = await opened.enter_async_context(BrowserEngine(choice, sandbox=settings.browser_sandbox))
         yield RunEnvironment(
             clock=clock,
             http=engine,

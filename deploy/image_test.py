@@ -49,11 +49,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Build, run, say what was shown; 0, 1 when the image is wrong, 3 when it cannot be tested here."""
     parser = argparse.ArgumentParser(prog="python -m deploy.image_test", description="Build the image and run it.")
     parser.add_argument("--base-image", default="", help="instead of the engine's own choice of a Debian")
-    parser.add_argument("--scenario", action="append", help="what to run in it; default: quote")
+    parser.add_argument("--scenario", action="append", help="what to run in it; default: quote, widget-load")
     options = parser.parse_args(arguments)
     try:
         with closing(choose_engine(ROOT / "var" / "image-test", tag=TAG)) as engine:
-            _show(engine, options.base_image, options.scenario or ["quote"])
+            _show(engine, options.base_image, options.scenario or ["quote", "widget-load"])
     except EngineError as error:
         print(f"image-test: {error}", file=sys.stderr)
         return 3

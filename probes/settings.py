@@ -50,6 +50,7 @@ class _EvidenceKept(_Strict):
 
 class _BrowserChosen(_Strict):
     path: str
+    sandbox: Literal["auto", "on", "off"]
 
 
 class _SettingsFile(_Strict):
@@ -72,8 +73,8 @@ class _SettingsFile(_Strict):
 class Settings:
     """Every setting, with folders resolved. `target` is empty when none is configured.
 
-    `targets_dir` and `scenarios_dir` are None when there is no folder of one's own. `sources` says what was read, for a
-    person who wonders where a value comes from.
+    `targets_dir` and `scenarios_dir` are None when there is no folder of one's own, `browser_sandbox` is None for "auto".
+    `sources` says what was read, for a person who wonders where a value comes from.
     """
 
     fleet: str
@@ -90,6 +91,7 @@ class Settings:
     evidence_keep_days: float
     evidence_keep_bytes: int
     browser_path: str
+    browser_sandbox: bool | None
     secret_sources: Mapping[str, SecretSource]
     environ: Mapping[str, str] = field(repr=False)
     sources: tuple[str, ...]
@@ -230,6 +232,7 @@ def _resolved(file: _SettingsFile, environ: Mapping[str, str], sources: tuple[st
         evidence_keep_days=file.evidence.keep_days,
         evidence_keep_bytes=file.evidence.keep_mib * 1024 * 1024,
         browser_path=file.browser.path,
+        browser_sandbox={"auto": None, "on": True, "off": False}[file.browser.sandbox],
         secret_sources=file.secrets,
         environ=environ,
         sources=sources,

@@ -100,3 +100,12 @@ def test_a_secret_comes_from_a_variable_and_is_never_shown(tmp_path: Path) -> No
         load_settings(environ={"HOME": "/h"}, path=path).secret("broker")
     with pytest.raises(OperatorError, match="no secret 'other'"):
         settings.secret("other")
+
+
+def test_the_browser_sandbox_is_left_to_the_browser_unless_told(tmp_path: Path) -> None:
+    """`auto` decides nothing; a container that denies namespaces switches it off by a variable."""
+    assert load_settings(environ={"HOME": "/h"}).browser_sandbox is None
+    off = load_settings(environ={"HOME": "/h", "PROBE_FLEET_BROWSER_SANDBOX": "off"})
+    assert off.browser_sandbox is False
+    with pytest.raises(OperatorError, match="sandbox"):
+        load_settings(environ={"HOME": "/h"}, path=write(tmp_path, '[browser]\nsandbox = "maybe"\n'))
