@@ -61,14 +61,13 @@ class HostWatch:
         sampler: FitnessSampler,
         *,
         clock: Clock,
-        on_unfit: Callable[[datetime, tuple[str, ...]], None],
         limits: FitnessLimits = DEFAULT_LIMITS,
         files: KernelFiles = SYSTEM_FILES,
     ) -> None:
         self.minutes = UnfitMinutes()
+        self.on_unfit: Callable[[datetime, tuple[str, ...]], None] | None = None
         self._sampler = sampler
         self._clock = clock
-        self._on_unfit = on_unfit
         self._limits = limits
         self._files = files
         self._looks: deque[Look] = deque()
@@ -106,8 +105,9 @@ class HostWatch:
     def note(self, from_at: datetime, until_at: datetime, trouble: Trouble) -> None:
         """Something speaks against every minute that has a part in this span."""
         for minute_at in minutes_between(from_at, until_at):
-            if self.minutes.add(minute_at, trouble.kind, trouble.reason):
-                self._on_unfit(minute_at, self.minutes.reasons_of(minute_at))
+            is_news = self.minutes.add(minute_at, trouble.kind, trouble.reason)
+            if is_news and self.on_unfit is not None:
+                self.on_unfit(minute_at, self.minutes.reasons_of(minute_at))
 
     def note_clock_offset(self, offset_ns: int, bound_ns: int) -> None:
         """The wall clock's distance to the collector's, known to the bound; too far for certain makes this minute unfit."""

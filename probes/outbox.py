@@ -60,6 +60,7 @@ Marks = Mapping[str, bytes | None]
 """What to note under which name; None takes a note away."""
 
 NO_MARKS: Marks = {}
+NO_INTENTS: Mapping[str, bytes] = {}
 
 
 class EntryKind(StrEnum):
@@ -164,19 +165,27 @@ class Outbox:
         self._keep_bounds()
         return seq
 
-    def put_all(self, entries: Iterable[tuple[EntryKind, bytes]], *, marks: Marks = NO_MARKS) -> None:
-        """Queue entries and change marks, all of it or nothing."""
+    def put_all(
+        self,
+        entries: Iterable[tuple[EntryKind, bytes]],
+        *,
+        intents: Mapping[str, bytes] = NO_INTENTS,
+        owner: str = "",
+        marks: Marks = NO_MARKS,
+    ) -> None:
+        """Queue entries, announce runs (by their keys) and change marks, all of it or nothing."""
         with self._transaction():
             for kind, body in entries:
                 self._append(kind, body)
+            for key, body in intents.items():
+                self._announce(key, body, owner)
             self._note(marks)
         self._keep_bounds()
 
-    def intend(self, key: str, body: bytes, *, owner: str, marks: Marks = NO_MARKS) -> None:
+    def intend(self, key: str, body: bytes, *, owner: str) -> None:
         """Announce a run before it starts; announcing the same key again replaces the first announcement."""
         with self._transaction():
-            self._db.execute("INSERT OR REPLACE INTO intents VALUES (?, ?, ?, ?)", (key, owner, self._now_us(), body))
-            self._note(marks)
+            self._announce(key, body, owner)
 
     def marks(self, prefix: str) -> dict[str, bytes]:
         """The marks whose names begin with the prefix."""
@@ -258,6 +267,9 @@ class Outbox:
         ).fetchone()
         self._db.execute("INSERT INTO entries VALUES (?, ?, ?, ?)", (seq, kind.value, self._now_us(), body))
         return int(seq)
+
+    def _announce(self, key: str, body: bytes, owner: str) -> None:
+        self._db.execute("INSERT OR REPLACE INTO intents VALUES (?, ?, ?, ?)", (key, owner, self._now_us(), body))
 
     def _note(self, marks: Marks) -> None:
         for name, body in marks.items():

@@ -15,7 +15,8 @@ def test_a_mark_outlives_the_process_that_made_it(tmp_path: Path) -> None:
     path = tmp_path / "outbox.db"
     with Outbox(path) as outbox:
         outbox.put_all([(EntryKind.SCHEDULE, b"{}")], marks={"slots/http/a": b"1", "slots/browser/b": b"2"})
-        outbox.intend("a", b"{}", owner="http", marks={"slots/http/a": b"3"})
+        outbox.put_all([], intents={"a": b"{}"}, owner="http", marks={"slots/http/a": b"3"})
+        assert outbox.depth().intents == 1
     with Outbox(path) as outbox:
         assert outbox.marks("slots/http/") == {"slots/http/a": b"3"}
         outbox.put_all([], marks={"slots/http/a": None})
