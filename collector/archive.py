@@ -23,7 +23,7 @@ from typing import IO, Any, Final
 from collector.store import ArchivedEntry, Store
 from collector.store_decode import decode_run
 from collector.store_intake import Intake, file_entry
-from collector.store_packing import packed_block
+from collector.store_packing import deflated_entries
 from probes.errors import DependencyError, OperatorError
 from probes.ledger_entries import SlotEnd, parse_entry
 from probes.messages import Address, MessageError, RawEntry
@@ -65,22 +65,23 @@ async def export_file(store: Store, path: Path, *, from_at: datetime, until_at: 
 
     Raises OperatorError for another ending or a place that cannot be written, DependencyError without pyarrow.
     """
-    count = 0
     opened = writer_for(path)
     draft = path.with_name(f".{path.name}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with opened(draft) as write:
-            async for entries in store.entries(from_at, until_at):
-                await asyncio.to_thread(write, entries)
-                count += len(entries)
-        file_bytes = await asyncio.to_thread(lambda: draft.stat().st_size)
-        draft.replace(path)
+        try:
+            count = 0
+            with opened(draft) as write:
+                async for entries in store.entries(from_at, until_at):
+                    await asyncio.to_thread(write, entries)
+                    count += len(entries)
+            file_bytes = await asyncio.to_thread(lambda: draft.stat().st_size)
+            draft.replace(path)
+        finally:
+            draft.unlink(missing_ok=True)
     except OSError as error:
         message = f"the archive cannot be written: {error}"
         raise OperatorError(message, where=str(path), remedy="Choose another place, or make room") from error
-    finally:
-        draft.unlink(missing_ok=True)
     return Exported(path, count, file_bytes)
 
 
@@ -111,7 +112,7 @@ def intakes_of(entries: Sequence[ArchivedEntry]) -> list[Intake]:
 def intake_of(sender: Address, entries: Sequence[ArchivedEntry]) -> Intake:
     """The entries of one probe as one delivery; it counts as received when its newest slot was due."""
     raw = tuple(RawEntry(number, entry.kind, entry.body) for number, entry in enumerate(entries, 1))
-    form, content = packed_block(b"%d %s %s" % (entry.seq, entry.kind.encode(), entry.body) for entry in raw)
+    form, content = deflated_entries(b"%d %s %s" % (entry.seq, entry.kind.encode(), entry.body) for entry in raw)
     judged = Intake(sender, 0, 0, [], raw, form, content)
     for line, entry in enumerate(raw):
         file_entry(judged, line, entry)

@@ -13,7 +13,7 @@ import zlib
 from collections.abc import Iterable
 from typing import Final
 
-__all__ = ["FINAL_FORM", "packed_block", "packed_payload", "stored_entries"]
+__all__ = ["FINAL_FORM", "deflated_entries", "packed_block", "packed_payload", "stored_entries"]
 
 DEFLATED: Final = 1
 DEFLATED_WITH_DICTIONARY: Final = 2
@@ -52,6 +52,12 @@ def packed_payload(payload: bytes) -> tuple[int, bytes]:
         LONE_LEVEL, zlib.DEFLATED, RAW_DEFLATE_WINDOW, zlib.DEF_MEM_LEVEL, zlib.Z_DEFAULT_STRATEGY, DICTIONARY
     )
     return DEFLATED_WITH_DICTIONARY, deflate.compress(text) + deflate.flush()
+
+
+def deflated_entries(lines: Iterable[bytes]) -> tuple[int, bytes]:
+    """Form and content for entries that come from elsewhere than the wire."""
+    deflate = zlib.compressobj(LONE_LEVEL, zlib.DEFLATED, RAW_DEFLATE_WINDOW)
+    return DEFLATED, deflate.compress(b"\n".join([b"{}", *lines])) + deflate.flush()
 
 
 def packed_block(lines: Iterable[bytes]) -> tuple[int, bytes]:
