@@ -56,6 +56,7 @@ OWNER_ONLY_FOLDER: Final = 0o700
 class MosquittoPlan:
     """A fleet's broker. `certificate_file` and `key_file` are the broker's own, as it will find them.
 
+    A user name holds one connection at a time, so give each collector and each person at a console a name of its own.
     With `client_authority_file` every client must show a certificate of that authority whose common name is its user name,
     and no passwords are used. `bind` empty listens on all interfaces. `run_as` empty leaves mosquitto's own choice of a user.
     """
@@ -180,6 +181,8 @@ def rendered_settings(plan: MosquittoPlan, folder: Path) -> str:
         f"certfile {plan.certificate_file}",
         f"keyfile {plan.key_file}",
         "tls_version tlsv1.2",
+        "# A client id proves nothing: without this a probe could cut off another one by connecting under its id.",
+        "use_username_as_clientid true",
         *identity,
     ]
     return "\n".join(lines) + "\n"
