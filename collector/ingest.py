@@ -19,21 +19,14 @@ from collections import deque
 from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass
 
-import aiomqtt
 import structlog
 
 from collector.store import Delivery, Receipt, Store
 from collector.store_session import StoreError, StoreRefusedError
 from probes.clock import Clock
+from probes.clock_offset import answer_time_request
 from probes.messages import Acknowledgement, Address, Hello, MessageError, parse_address, ranges_of
-from probes.mqtt import (
-    BrokerAddress,
-    BrokerUnavailableError,
-    acknowledge_at_once,
-    open_client,
-    payload_of,
-    subscribe,
-)
+from probes.mqtt import BrokerAddress, BrokerUnavailableError, Connection, open_client, payload_of, subscribe
 
 __all__ = ["Ingest", "IngestLimits", "IngestState"]
 
@@ -52,7 +45,6 @@ class IngestLimits:
     inbox_bytes: int = 64 << 20
     retry_first_s: float = 0.2
     retry_most_s: float = 10.0
-    acks_at_once: int = 50
 
 
 @dataclass(slots=True)
@@ -69,6 +61,7 @@ class IngestState:
     quarantined: int = 0
     acknowledgements: int = 0
     deliveries_shed: int = 0
+    messages_refused: int = 0
     groups_given_up: int = 0
     commit_failures: int = 0
     inbox_bytes: int = 0
@@ -95,12 +88,15 @@ class Ingest:
         self._store = store
         self._broker = broker
         self._fleet = fleet
+        self._status_topics = f"fleet/v1/{fleet}/status/"
+        self._time_topics = f"fleet/v1/{fleet}/time/"
         self._name = name
         self._clock = clock
         self._limits = limits or IngestLimits()
         self._inbox: deque[Delivery] = deque()
         self._statuses: dict[Address, tuple[bytes, Delivery]] = {}
         self._receipts: deque[Receipt] = deque()
+        self._owes_hello = False
         self._arrived = asyncio.Event()
         self._committed = asyncio.Event()
 
@@ -127,20 +123,23 @@ class Ingest:
             pause_s = min(pause_s * 2, self._limits.retry_most_s)
 
     async def _converse(self) -> None:
-        boot = secrets.token_hex(8)
-        client_id = f"{self._fleet}.collector.{self._name}"
+        client_id = f"{self._fleet}::{self._name}"  # no probe's: each of those has a region between its colons
         async with open_client(self._broker, client_id=client_id) as client:
             await self._subscribe(client)
-            hello = Hello(collector=self._name, boot=boot).model_dump_json().encode()
             self._receipts.clear()  # after a hello everything unacknowledged comes again
-            await client.publish(f"fleet/v1/{self._fleet}/hello", hello, qos=1, retain=True)
-            acknowledge_at_once(client)
+            self._say_hello(client)
             self.state.connected = True
             self.state.connects += 1
-            log.info("ingest.connected", broker=self._broker.url, boot=boot)
+            log.info("ingest.connected", broker=self._broker.url, mqtt_version=int(client.version))
             await first_to_end(self._listen(client), self._keep_acknowledging(client))
 
-    async def _subscribe(self, client: aiomqtt.Client) -> None:
+    def _say_hello(self, client: Connection) -> None:
+        """Ask every probe, by a boot that is new to it, to send again what is unacknowledged."""
+        self._owes_hello = False
+        hello = Hello(collector=self._name, boot=secrets.token_hex(8)).model_dump_json().encode()
+        client.publish_soon(f"fleet/v1/{self._fleet}/hello", hello, retain=True)
+
+    async def _subscribe(self, client: Connection) -> None:
         """Share the results with other collectors where the broker can, else take them all."""
         topics = f"fleet/v1/{self._fleet}"
         try:
@@ -149,14 +148,17 @@ class Ingest:
             log.warning("ingest.not_shared", broker=self._broker.url)
             await subscribe(client, self._broker, f"{topics}/results/+/+")
         await subscribe(client, self._broker, f"{topics}/status/+/+")
+        await subscribe(client, self._broker, f"{topics}/time/+/+")
 
-    async def _listen(self, client: aiomqtt.Client) -> None:
+    async def _listen(self, client: Connection) -> None:
         async for message in client.messages:
             topic, payload = message.topic.value, payload_of(message)
             delivery = Delivery(topic, payload, self._clock.now())
             self.state.deliveries += 1
-            if f"/{self._fleet}/status/" in topic:
+            if topic.startswith(self._status_topics):
                 self._heard_status(delivery)
+            elif topic.startswith(self._time_topics):
+                self._answer_time(client, delivery)
             elif self.state.inbox_bytes + len(payload) > self._limits.inbox_bytes:
                 self._shed()
             else:
@@ -170,6 +172,7 @@ class Ingest:
         if self.state.deliveries_shed % 1000 == 0:
             log.error("ingest.inbox_full", inbox_bytes=self.state.inbox_bytes, shed=self.state.deliveries_shed + 1)
         self.state.deliveries_shed += 1
+        self._owes_hello = True
 
     def _heard_status(self, delivery: Delivery) -> None:
         try:
@@ -178,13 +181,24 @@ class Ingest:
             return
         self._statuses[sender] = (delivery.payload, delivery)
 
+    def _answer_time(self, client: Connection, delivery: Delivery) -> None:
+        """Tell a probe what time it is here: at once, because every delay between the stamps is its error bound."""
+        try:
+            _, sender = parse_address(delivery.topic)
+            answer = answer_time_request(delivery.payload, received_at=delivery.received_at, clock=self._clock)
+        except MessageError as error:
+            self.state.messages_refused += 1
+            log.warning("ingest.message_refused", topic=delivery.topic, error=str(error))
+            return
+        client.publish_soon(sender.topic("clock"), answer, qos=0)
+
     async def _keep_committing(self) -> None:
         while True:
             await self._arrived.wait()
             self._arrived.clear()
             while self._inbox or self._statuses:
-                await self._commit_statuses()
                 await self._commit_group(self._next_group())
+                await self._commit_statuses()
 
     def _next_group(self) -> list[Delivery]:
         group: list[Delivery] = []
@@ -239,7 +253,7 @@ class Ingest:
         self.state.last_error = str(error)
         log.error("ingest.not_stored", where=error.where, error=error.what, retry_in_s=retry_in_s)
 
-    async def _keep_acknowledging(self, client: aiomqtt.Client) -> None:
+    async def _keep_acknowledging(self, client: Connection) -> None:
         while True:
             await self._committed.wait()
             self._committed.clear()
@@ -247,32 +261,19 @@ class Ingest:
             while self._receipts:
                 receipt = self._receipts.popleft()
                 numbers.setdefault((receipt.sender, receipt.epoch), []).extend(receipt.numbers)
-            acknowledgements = [
-                (sender, Acknowledgement(epoch=epoch, ranges=ranges_of(of_epoch), collector=self._name))
-                for (sender, epoch), of_epoch in numbers.items()
-            ]
-            for start in range(0, len(acknowledgements), self._limits.acks_at_once):
-                some = acknowledgements[start : start + self._limits.acks_at_once]
-                await together(*(self._acknowledge(client, sender, one) for sender, one in some))
-
-    async def _acknowledge(self, client: aiomqtt.Client, sender: Address, acknowledgement: Acknowledgement) -> None:
-        payload = acknowledgement.model_dump_json(exclude_defaults=False).encode()
-        await client.publish(sender.topic("acks"), payload, qos=1)
-        acknowledge_at_once(client)
-        self.state.acknowledgements += 1
+            confirmations = []
+            for (sender, epoch), of_epoch in numbers.items():
+                acknowledgement = Acknowledgement(epoch=epoch, ranges=ranges_of(of_epoch), collector=self._name)
+                payload = acknowledgement.model_dump_json().encode()
+                confirmations.append(client.publish_soon(sender.topic("acks"), payload))
+                self.state.acknowledgements += 1
+            for confirmation in confirmations:
+                await confirmation
+            if self._owes_hello and self.state.inbox_bytes < self._limits.inbox_bytes // 2:
+                self._say_hello(client)  # there is room again for what had to be left to the probes
 
     def _now_s(self) -> float:
         return self._clock.monotonic_ns() / NANOSECONDS
-
-
-async def together(*works: Coroutine[object, object, None]) -> None:
-    """Run the coroutines at the same time until all have ended; the first failure ends the others and is passed on."""
-    try:
-        async with asyncio.TaskGroup() as group:
-            for work in works:
-                group.create_task(work)
-    except BaseExceptionGroup as failures:
-        raise failures.exceptions[0] from failures
 
 
 async def first_to_end(*works: Coroutine[object, object, None]) -> None:
