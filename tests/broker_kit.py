@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import re
 import shutil
 import signal
 import socket
@@ -54,12 +55,12 @@ class Iotcore(EmbeddedBroker):
 
 @dataclass
 class Mosquitto:
-    """Debian's mosquitto in a folder; `settings` may be changed between starts, `extra` is appended to them."""
+    """Debian's mosquitto in a folder; `settings` replace lines of the generated ones at the next start."""
 
     folder: Path
     plan: MosquittoPlan
     ca_file: Path
-    extra: str = ""
+    settings: dict[str, int] = field(default_factory=dict)
     name: str = "mosquitto"
     passwords: dict[str, SecretStr] = field(default_factory=dict)
     process: subprocess.Popen[bytes] | None = None
@@ -82,8 +83,10 @@ class Mosquitto:
         """Write the configuration, start it, wait until it listens."""
         written = write_mosquitto_config(self.plan, self.folder)
         self.passwords = {user: SecretStr(file.read_text()) for user, file in written.credential_files.items()}
-        with written.config_file.open("a") as settings:
-            settings.write(self.extra)
+        text = written.config_file.read_text()
+        for name, value in self.settings.items():
+            text = re.sub(rf"(?m)^{name} .*$", f"{name} {value}", text)
+        written.config_file.write_text(text)
         with (self.folder / "log").open("ab") as log:
             self.process = subprocess.Popen(["mosquitto", "-c", str(written.config_file)], stderr=log, stdout=log)
         give_up_at_s = time.monotonic() + DEADLINE_S
@@ -219,3 +222,34 @@ class SmallCollector:
 def without_user(address: BrokerAddress) -> BrokerAddress:
     """The same broker, as nobody."""
     return replace(address, username="", password=SecretStr(""))
+
+
+@contextlib.asynccontextmanager
+async def far_away(port: int, *, one_way_s: float) -> AsyncIterator[int]:
+    """A port that leads to `port` over a link on which every byte takes that long, each way, at full bandwidth."""
+    tasks: set[asyncio.Task[None]] = set()
+    writers: list[asyncio.StreamWriter] = []
+
+    async def carry(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        loop = asyncio.get_running_loop()
+        while data := await reader.read(65_536):
+            loop.call_later(one_way_s, writer.write, data)
+        loop.call_later(one_way_s, writer.close)
+
+    async def connect(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        there_reader, there_writer = await asyncio.open_connection("127.0.0.1", port)
+        writers.extend((writer, there_writer))
+        tasks.add(asyncio.create_task(carry(reader, there_writer)))
+        tasks.add(asyncio.create_task(carry(there_reader, writer)))
+
+    server = await asyncio.start_server(connect, "127.0.0.1", 0)
+    try:
+        yield server.sockets[0].getsockname()[1]
+    finally:
+        server.close()
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        for one in writers:
+            one.transport.abort()
+        await asyncio.gather(*(one.wait_closed() for one in writers), return_exceptions=True)
