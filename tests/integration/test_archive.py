@@ -144,7 +144,7 @@ async def test_an_export_that_cannot_be_finished_leaves_no_half_file(store: Stor
         await export_file(store, tmp_path / "taken" / "fleet.jsonl", from_at=NOW, until_at=END)
     with pytest.raises(OperatorError, match=r"End the name with .parquet"):
         await export_file(store, tmp_path / "fleet.csv", from_at=NOW, until_at=END)
-    assert not [path for path in tmp_path.glob("*fleet*")]  # noqa: ASYNC240 - nothing else runs on this loop
+    assert not list(tmp_path.glob("*fleet*"))  # noqa: ASYNC240 - nothing else runs on this loop
 
 
 async def test_an_empty_window_makes_an_empty_archive(store: Store, tmp_path: Path) -> None:
