@@ -51,6 +51,7 @@ REFUSED_FROM_CODE: Final = 128  # MQTT 5.0 section 3.9.3, and 0x80 in 3.1.1 sect
 UNSUPPORTED_PROTOCOL: Final = (1, 132)
 IDENTITY_REFUSED: Final = (4, 5, 134, 135, 140)
 SESSION_TAKEN_OVER: Final = 142
+CLOSED_WITHOUT_A_WORD: Final = 128  # what paho makes of it
 OPENSSL_EXPIRED: Final = 10
 
 
@@ -241,6 +242,9 @@ def unavailable(address: BrokerAddress, error: aiomqtt.MqttError) -> BrokerUnava
     elif code_of(root) in IDENTITY_REFUSED:
         what = f"the broker refuses {user}: {root}"
         remedy = "Check the user name, the password, and that its access rules allow this user its last will"
+    elif code_of(root) == CLOSED_WITHOUT_A_WORD:
+        what = "the broker closed the connection, or is gone"
+        remedy = "It is tried again by itself; if this repeats, two processes may use one name: the broker's log tells"
     elif code_of(root) == SESSION_TAKEN_OVER:
         what = "another client has connected under our name"
         remedy = "Give each probe and collector a name of its own"

@@ -140,6 +140,21 @@ async def test_a_broker_of_another_authority_is_not_trusted(mosquitto: Mosquitto
     assert "is not trusted" in (await failure_of(by_number)).what
 
 
+async def test_a_second_client_of_our_name_is_told(mosquitto: Mosquitto) -> None:
+    """Two processes with one name cut each other off. Mosquitto 2.0.11 does not say why over TLS: the remedy names it."""
+    address = mosquitto.as_probe(PROBE)
+
+    async def be_replaced() -> None:
+        async with open_client(address, client_id="p") as client, open_client(address, client_id="q"):
+            await anext(client.messages)
+
+    with pytest.raises(
+        BrokerUnavailableError, match=r"two processes may use one name|another client has connected under our name"
+    ):
+        async with asyncio.timeout(DEADLINE_S):
+            await be_replaced()
+
+
 async def test_tls_with_a_port_that_has_none_is_told(mosquitto: Mosquitto) -> None:
     """And the other way round."""
     async with serving(hang_up) as port:
