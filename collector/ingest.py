@@ -104,7 +104,8 @@ class Ingest:
         """Receive, commit, acknowledge, through every break of the broker and of the database. Ends when cancelled."""
         async with asyncio.TaskGroup() as group:
             group.create_task(self._stay_connected())
-            group.create_task(self._keep_committing())
+            for _ in range(self._store.groups_at_once):
+                group.create_task(self._keep_committing())
 
     async def _stay_connected(self) -> None:
         pause_s = self._limits.retry_first_s

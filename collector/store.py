@@ -90,23 +90,19 @@ class Store:
         """The file or the address, without a password."""
         return self._backend.where
 
+    @property
+    def groups_at_once(self) -> int:
+        """How many calls of `file` are worth being made at the same time."""
+        return self._backend.groups_at_once
+
     async def file(self, deliveries: Sequence[Delivery]) -> Filed:
         """Store everything in one transaction; what cannot be trusted goes to quarantine in the same one.
 
         Rows that the database refuses although they passed every check are found by halving, and become poison too: one
         entry that nobody foresaw must not hold up a fleet.
         """
-        arrivals: list[Arrival] = []
-
-        async def work(session: Session) -> GroupResult:
-            if not arrivals:  # in here, because this is where a file's store has a thread of its own
-                arrivals.extend(judge(delivery) for delivery in deliveries)
-            return await commit_group(session, self._known, arrivals)
-
-        try:
-            result = await self._write(work)
-        except StoreRefusedError as error:
-            result = await self._file_halves(arrivals, error)
+        arrivals: list[Arrival] = await self._backend.compute(lambda: [judge(delivery) for delivery in deliveries])
+        result = await self.file_arrivals(arrivals)
         return Filed(
             [Receipt(one.sender, one.epoch, one.numbers) for one in arrivals if isinstance(one, Intake)], result
         )

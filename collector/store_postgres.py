@@ -11,7 +11,7 @@ Called by `collector.store` when the address says so. Needs the extra `postgres`
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Final, TypeVar
 from urllib.parse import urlsplit
@@ -139,6 +139,15 @@ class PostgresBackend:
         self._readers = asyncio.Semaphore(READERS)
         self._idle: list[asyncpg.Connection] = []
         self._writer: asyncpg.Connection | None = None
+
+    @property
+    def groups_at_once(self) -> int:
+        """Two: while the server writes one, the next is judged."""
+        return 2
+
+    async def compute(self, work: Callable[[], Answer]) -> Answer:
+        """In a thread, so that the loop goes on."""
+        return await asyncio.to_thread(work)
 
     async def open(self) -> None:
         """Connect; raises StoreError."""

@@ -124,7 +124,8 @@ def run_row(slot: EndedSlot, series_id: int, batch_no: int, words: Words) -> Row
 
 def step_rows(steps: Iterable[StepFacts], key: tuple[int, int, int], words: Words) -> list[Row]:
     """The rows of a run in the table `steps`; raises WordUnknownError."""
+    slot_ms, series_id, turn = key
     return [
-        (*key, number, outcome, words[name], words[part], duration_ns, kind, int(cleanup))
+        (slot_ms, series_id, turn, number, outcome, words[name], words[part], duration_ns, kind, int(cleanup))
         for number, (outcome, name, part, duration_ns, kind, cleanup) in enumerate(steps)
     ]

@@ -10,7 +10,7 @@ Called by `collector.store_commit` and `collector.store_queries`; implemented by
 
 from __future__ import annotations
 
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any, Protocol, TypeVar
 
 from sqlalchemy import Table
@@ -97,6 +97,15 @@ class Backend(Protocol):
     @property
     def dialect(self) -> Dialect:
         """The words that its SQL is written in."""
+        ...
+
+    @property
+    def groups_at_once(self) -> int:
+        """How many groups are worth being written at the same time."""
+        ...
+
+    async def compute(self, work: Callable[[], Answer]) -> Answer:
+        """Run plain work where it holds up neither the loop nor the database."""
         ...
 
     async def open(self) -> None:
