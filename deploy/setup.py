@@ -29,8 +29,12 @@ __all__ = ["SetupError", "main", "set_up"]
 
 ROOT = Path(__file__).resolve().parent.parent
 PROGRAMS = {
-    "tests": {"curl": "curl", "ip": "iproute2"},
-    "bench": {"curl": "curl", "prometheus-blackbox-exporter": "prometheus-blackbox-exporter"},
+    "tests": {"curl": "curl", "ip": "iproute2", "mosquitto": "mosquitto", "pg_ctlcluster": "postgresql"},
+    "bench": {
+        "curl": "curl",
+        "pg_ctlcluster": "postgresql",
+        "prometheus-blackbox-exporter": "prometheus-blackbox-exporter",
+    },
 }
 """What else a purpose wants: program -> Debian package. Without them tests are skipped, and say so."""
 
