@@ -1,6 +1,6 @@
 """`python -m bench [NAME ...]`: runs the benches, prints what they measured, ends with 1 when a stated goal is missed.
 
-Names: truth, connect, browser, cost, upload, stream; without a name all of them, in some minutes. `make bench` calls this.
+Names: truth, connect, browser, cost, upload, stream, ingest; without a name all of them, in some minutes. `make bench` calls this.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 from rich.console import Console
 
-from bench import browser_noise, cost, slow_connect, stream, truth, upload
+from bench import browser_noise, cost, ingest, slow_connect, stream, truth, upload
 from bench.report import Findings
 
 _BENCHES: dict[str, Callable[[], list[Findings]]] = {
@@ -22,6 +22,7 @@ _BENCHES: dict[str, Callable[[], list[Findings]]] = {
     "cost": cost.run,
     "upload": upload.run,
     "stream": stream.run,
+    "ingest": ingest.run,
 }
 
 
