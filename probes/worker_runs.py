@@ -28,7 +28,7 @@ from probes.worker_intents import aborted_because, aborted_entry
 from probes.worker_kit import LaneKit
 from probes.worker_maker import Due, RunMaker
 from probes.worker_pipe import Beat, ClockOrder, Live, MaintenanceOrder, Put, Ready, RunOrder
-from probes.worker_slots import Decision, Roster, SlotBook, SlotVerdict
+from probes.worker_slots import MOST_DECISIONS, Decision, Roster, SlotBook, SlotVerdict
 
 __all__ = ["CLEANUP_S", "Lane"]
 
@@ -81,6 +81,8 @@ class Lane:
         self._stop_deadline_s: float | None = None
         self._stop_in_order = True
         self._last_turn: tuple[datetime, int] | None = None
+        self._why_missed = ""
+        self._has_more = False
         self._stands_still = False
 
     async def run(self) -> None:
@@ -177,16 +179,19 @@ class Lane:
         """End every slot that can be ended now, and start what there is a place for."""
         now = self._clock.now()
         why_missed = self._watch_clock(now)
+        if not self._has_more:
+            self._why_missed = why_missed
         places = max(self._places - len(self._running), 0)
         orders = self._requests[:places]
         due = [Due(self._specs[one.scenario], now, ON_REQUEST_ATTEMPT, 0, one.seed, one.request_id) for one in orders]
-        decided = self._roster.decide(now, places=places - len(orders), why_missed=why_missed)
+        decided = self._roster.decide(now, places=places - len(orders), why_missed=self._why_missed)
         starts = [one for one in decided if one.verdict is SlotVerdict.START]
         due += [Due(self._specs[one.scenario], one.slot_at, lag_ns=one.lag_ns) for one in starts]
         touched = {one.scenario for one in decided}
         books = [book for name, book in self._roster.books.items() if name in touched or book.news]
         self._write(decided, due, books=books)
         self._last_turn = (now, self._clock.monotonic_ns())
+        self._has_more = len(decided) >= MOST_DECISIONS  # the same cause: all slots of an hour are not decided at once
         del self._requests[: len(orders)]
         for one in due:
             task = self._group.create_task(self._maker.make(one), name=one.key)
@@ -219,7 +224,7 @@ class Lane:
             return reason
         if passed_s > LONGEST_REST_S + HELD_UP_S:
             return f"the lane was held up for {passed_s:.1f} s"
-        return f"all {self._places} places of the lane were taken"
+        return f"every place of the lane was taken (it has {self._places})"
 
     def _write(self, decided: Iterable[Decision], due: Iterable[Due], *, books: Sequence[SlotBook]) -> None:
         """Everything that was decided, in one transaction: debts, endings, announcements, and the places in the schedules."""

@@ -24,6 +24,7 @@ from probes.schedule import Punctuality, Schedule, punctuality
 
 __all__ = [
     "MOST_CAUGHT_UP",
+    "MOST_DECISIONS",
     "Decision",
     "MaintenanceRule",
     "Roster",

@@ -1,0 +1,236 @@
+"""One lane on a real loop with real sockets, and clocks that are stepped, disks that refuse, hosts that are unfit."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from aiohttp import web
+from pydantic import BaseModel
+
+from probes.clock import SystemClock
+from probes.execute import RunEnvironment
+from probes.fitness import FitnessSampler
+from probes.fitness_control import ControlTarget
+from probes.fitness_host import HostWatch, Trouble
+from probes.fitness_kernel import KernelFiles
+from probes.http import HttpEngine
+from probes.ledger_entries import SlotReason
+from probes.outbox import Outbox
+from probes.records import FailureKind, Outcome, Run
+from probes.schedule import Schedule
+from probes.worker_kit import LaneKit, ScheduledScenario
+from probes.worker_maker import RunMaker
+from probes.worker_pipe import ClockOrder
+from probes.worker_runs import Lane
+from tests.journey_kit import SmallTarget, open_target, target_at
+from tests.worker_kit import NO_LIMITS, SPECS, Books, books_of, until
+
+HOUR_S = 3600.0
+SECONDLY = Schedule("steady", 1000, 0, 400)
+
+
+class SteppedClock(SystemClock):
+    """The host's clock, until somebody sets the wall clock; the monotonic one does not care."""
+
+    def __init__(self) -> None:
+        self.stepped = timedelta()
+
+    def now(self) -> datetime:
+        """The instant that the wall clock shows."""
+        return super().now() + self.stepped
+
+    def step(self, seconds: float) -> None:
+        """Set the wall clock."""
+        self.stepped += timedelta(seconds=seconds)
+
+
+@pytest.fixture
+async def target() -> AsyncIterator[SmallTarget]:
+    """A server that is always there."""
+    async with open_target() as opened:
+        yield opened
+
+
+@asynccontextmanager
+async def open_test_lane(
+    folder: Path,
+    target: SmallTarget,
+    clock: SteppedClock,
+    *,
+    schedules: Iterable[Schedule] = (SECONDLY,),
+    control_url: str = "",
+    in_order: bool = True,
+) -> AsyncIterator[tuple[Lane, Outbox, HostWatch]]:
+    """A lane that runs for the length of the block, on a host whose kernel says nothing."""
+    told: list[BaseModel] = []
+    files = KernelFiles(folder / "none", folder / "none", (), ())
+    async with HttpEngine() as engine, FitnessSampler(limits=NO_LIMITS) as sampler:
+        with Outbox(folder / "outbox.db", clock=clock) as outbox:
+            async with HostWatch(sampler, clock=clock, limits=NO_LIMITS, files=files) as host:
+                control = ControlTarget(control_url, engine=engine, clock=clock) if control_url else None
+                environment = RunEnvironment(clock=clock, http=engine, target=target_at(target.url), fitness=sampler)
+                maker = RunMaker(environment, outbox=outbox, host=host, clock=clock, tell=told.append, control=control)
+                scheduled = tuple(ScheduledScenario(SPECS[one.scenario], one) for one in schedules)
+                kit = LaneKit(environment=environment, scheduled=scheduled)
+                lane = Lane(kit, maker, name="http", places=4, outbox=outbox, host=host, clock=clock, tell=told.append)
+                host.on_unfit = lane.note_unfit
+                task = asyncio.create_task(lane.run())
+                try:
+                    yield lane, outbox, host
+                finally:
+                    lane.stop(2.0, in_order=in_order)
+                    await task
+                    if control is not None:
+                        await control.close()
+
+
+async def test_a_clock_stepped_forward_skips_nothing_in_silence(target: SmallTarget, tmp_path: Path) -> None:
+    """An hour ahead: every slot of it is recorded as missed with the reason, the minute is unfit, and slots run on at once."""
+    clock = SteppedClock()
+    path = tmp_path / "outbox.db"
+    async with open_test_lane(tmp_path, target, clock):
+        await until(lambda: books_of(path).runs, "a run before the step")
+        clock.step(HOUR_S)
+        count = len(target.seen)
+        await until(lambda: len(target.seen) > count + 1, "runs after the step")
+    books = books_of(path)
+    endings = books.endings("steady")
+    assert set(endings.values()) == {1}
+    assert books.owed_slots("steady", clock.now() + timedelta(days=1)) == set(endings)
+    missed = [end for end in books.ends if "stepped forward by 3600" in end.detail]
+    assert 3598 <= len(missed) <= 3601
+    assert any("stepped forward" in reason for reasons in books.unfit.values() for reason in reasons)
+    assert min(run.identity.slot_at for run in books.runs) < max(
+        run.identity.slot_at for run in books.runs
+    ) - timedelta(minutes=59)
+
+
+async def test_a_clock_stepped_back_runs_no_slot_twice(target: SmallTarget, tmp_path: Path) -> None:
+    """An hour back: what has ended is not run again; the lane says until when it waits, and goes on from there."""
+    clock = SteppedClock()
+    path = tmp_path / "outbox.db"
+    async with open_test_lane(tmp_path, target, clock, in_order=False):
+        await until(lambda: books_of(path).runs, "a run before the step")
+    clock.step(HOUR_S)
+    async with open_test_lane(tmp_path, target, clock) as (lane, _, _):
+        count = len(target.seen)
+        await until(lambda: len(target.seen) > count, "a run at the later time")
+        clock.step(-HOUR_S)
+        await until(lambda: books_of(path).unfit, "the step being noticed")
+        next_slot_at = lane.beat().next_slot_at
+        assert next_slot_at is not None
+        assert next_slot_at > clock.now() + timedelta(minutes=59)
+        count = len(target.seen)
+        clock.step(HOUR_S)
+        await until(lambda: len(target.seen) > count, "a run when the clock has caught up")
+    endings = books_of(path).endings("steady")
+    assert set(endings.values()) == {1}
+    assert any("stepped back by 3600" in reason for reasons in books_of(path).unfit.values() for reason in reasons)
+
+
+async def test_a_lane_that_started_with_a_clock_ahead_goes_on_when_it_is_set_right(
+    target: SmallTarget, tmp_path: Path
+) -> None:
+    """A host whose clock was an hour ahead at the start does not lose an hour when the clock is set."""
+    clock = SteppedClock()
+    clock.step(HOUR_S)
+    path = tmp_path / "outbox.db"
+    async with open_test_lane(tmp_path, target, clock):
+        await until(lambda: books_of(path).runs, "a run with the wrong clock")
+        clock.step(-HOUR_S)
+        count = len(target.seen)
+        await until(lambda: len(target.seen) > count + 1, "runs with the right clock")
+    books = books_of(path)
+    assert set(books.endings("steady").values()) == {1}
+    assert books.owed_slots("steady", datetime.now(UTC) + timedelta(days=1)) == set(books.endings("steady"))
+
+
+async def test_a_lane_stands_still_while_the_disk_takes_nothing_and_loses_no_slot(
+    target: SmallTarget, tmp_path: Path
+) -> None:
+    """Nothing starts that could not be recorded; when there is room again every slot since has its ending."""
+    clock = SteppedClock()
+    path = tmp_path / "outbox.db"
+    async with open_test_lane(tmp_path, target, clock) as (lane, outbox, _):
+        await until(lambda: books_of(path).runs, "a run")
+        outbox._db.execute("PRAGMA query_only = ON")  # SQLite's own way to refuse every write
+        await until(lambda: lane.beat().stands_still, "a disk that refuses")
+        outbox._db.execute("PRAGMA query_only = OFF")
+        await until(lambda: not lane.beat().stands_still, "a disk that takes entries again")
+        count = len(target.seen)
+        await until(lambda: len(target.seen) > count, "a run afterwards")
+    books = books_of(path)
+    assert set(books.endings("steady").values()) == {1}
+    assert books.owed_slots("steady", clock.now() + timedelta(days=1)) == set(books.endings("steady"))
+
+
+async def test_what_an_unfit_minute_found_is_kept_and_counts_for_nothing(target: SmallTarget, tmp_path: Path) -> None:
+    """Inconclusive whatever it was, with the raw outcome, and told to the collector for the runs that have left."""
+    clock = SteppedClock()
+    path = tmp_path / "outbox.db"
+    async with open_test_lane(tmp_path, target, clock) as (lane, _, host):
+        await until(lambda: books_of(path).runs, "a run of a fit host")
+        lane.set_clock_offset(ClockOrder(offset_ns=5_000_000, bound_ns=1_000_000))
+        host.note(clock.now(), clock.now() + timedelta(minutes=1), Trouble("busy", "no CPU"))
+        await until(lambda: any(run.outcome is Outcome.INCONCLUSIVE for run in books_of(path).runs), "a tainted run")
+    books = books_of(path)
+    [*_, tainted] = [run for run in books.runs if run.outcome is Outcome.INCONCLUSIVE]
+    assert tainted.attributes["run.raw_outcome"] == "pass"
+    assert tainted.fitness is not None
+    assert tainted.fitness.reasons == ("no CPU",)
+    assert (tainted.clock_offset_ns, tainted.clock_bound_ns) == (5_000_000, 1_000_000)
+    assert set(map(tuple, books.unfit.values())) == {("no CPU",)}
+
+
+async def test_a_control_target_that_fails_in_the_same_slot_makes_the_run_inconclusive(tmp_path: Path) -> None:
+    """Both do not answer: it is our network that is down, and the platform is not charged."""
+    is_down = False
+
+    async def answer(_request: web.Request) -> web.StreamResponse:
+        return web.Response(status=503 if is_down else 200)
+
+    path = tmp_path / "outbox.db"
+    async with open_target({"/control": answer, "/quick": answer}) as target:
+        quick = Schedule("quick", 1000, 0, 400)
+        clock = SteppedClock()
+        control_url = f"{target.url}/control"
+        async with open_test_lane(tmp_path, target, clock, schedules=[quick], control_url=control_url):
+            await until(lambda: books_of(path).runs, "a good run")
+            is_down = True
+            await until(lambda: found_nothing_but_failure(books_of(path)), "a run that the control target excuses")
+    books = books_of(path)
+    assert books.runs[0].outcome is Outcome.PASS
+    [failed, *_] = found_nothing_but_failure(books)
+    assert failed.failure is not None
+    assert failed.failure.kind is FailureKind.STATUS
+    assert failed.attributes["run.raw_outcome"] == "fail"
+    assert failed.fitness is not None
+    assert failed.fitness.reasons == ("the control target answered 503",)
+
+
+def found_nothing_but_failure(books: Books) -> list[Run]:
+    """Runs that failed and are inconclusive."""
+    return [run for run in books.runs if run.failure is not None and run.outcome is Outcome.INCONCLUSIVE]
+
+
+async def test_a_schedule_that_has_changed_ends_the_old_debt(target: SmallTarget, tmp_path: Path) -> None:
+    """After a restart with another interval, and after one without the scenario, the books still agree."""
+    clock = SteppedClock()
+    path = tmp_path / "outbox.db"
+    async with open_test_lane(tmp_path, target, clock, in_order=False):
+        await until(lambda: books_of(path).runs, "a run every second")
+    slower = Schedule("steady", 2000, 500, 400)
+    async with open_test_lane(tmp_path, target, clock, schedules=[slower], in_order=False):
+        await until(lambda: any(slower.is_slot(run.identity.slot_at) for run in books_of(path).runs), "a run every two")
+    async with open_test_lane(tmp_path, target, clock, schedules=[]):
+        pass
+    books = books_of(path)
+    endings = books.endings("steady")
+    assert set(endings.values()) == {1}
+    assert books.owed_slots("steady", clock.now() + timedelta(days=1)) == set(endings)
+    assert {end.reason for end in books.ends} <= {SlotReason.MISSED}

@@ -1,0 +1,184 @@
+"""Whose fault was it? An overloaded host, a platform that is down, a browser that dies, a page that hangs: real ones."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
+from pathlib import Path
+
+import pytest
+from aiohttp import web
+
+from probes.browser_process import all_states
+from probes.clock import SystemClock
+from probes.fitness import FitnessLimits
+from probes.records import FailureKind, Outcome, Run
+from probes.worker import LanePlan, Worker, WorkerPlan
+from tests.journey_kit import open_target
+from tests.worker_kit import books_of, plan_of, until
+
+TRIES = 5
+GOOD_PAGE = "<!doctype html><title>Page</title><link rel=icon href=data:,><button>Go</button>"
+HUNG_PAGE = GOOD_PAGE.replace("<button>", "<script>while (true) {}</script><button>")
+LATE_PAGE = "<!doctype html><title>Page</title><link rel=icon href=data:,>"
+
+
+@asynccontextmanager
+async def running(plan: WorkerPlan) -> AsyncIterator[Worker]:
+    """A worker whose lanes are up."""
+    worker = Worker(plan, clock=SystemClock())
+    task = asyncio.create_task(worker.run())
+    try:
+        await until(lambda: worker.is_ready or task.done(), "lanes that are up", deadline_s=40)
+        yield worker
+    finally:
+        worker.stop()
+        await task
+
+
+@contextmanager
+def every_cpu_busy() -> Iterator[None]:
+    """One program for each CPU that never waits."""
+    hogs = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(os.cpu_count() or 1)]
+    try:
+        yield
+    finally:
+        for hog in hogs:
+            hog.kill()
+            hog.wait()
+
+
+class Platform:
+    """Answers at once, or with 503 while it is down."""
+
+    def __init__(self) -> None:
+        self.is_down = False
+
+    async def answer(self, _request: web.Request) -> web.StreamResponse:
+        """What a customer gets."""
+        return web.Response(status=503 if self.is_down else 200)
+
+
+def runs_of(plan: WorkerPlan, holds: Callable[[Run], bool]) -> list[Run]:
+    """The runs in the outbox for which it holds."""
+    return [run for run in books_of(plan.outbox_path).runs if holds(run)]
+
+
+def failed(run: Run) -> bool:
+    """The platform was charged."""
+    return run.outcome is Outcome.FAIL
+
+
+def raw_failure(run: Run) -> bool:
+    """It looked like a failure, and the platform was not charged."""
+    return run.outcome is Outcome.INCONCLUSIVE and run.attributes.get("run.raw_outcome") == "fail"
+
+
+@pytest.mark.serial
+async def test_an_outage_on_a_fit_host_fails_and_an_overloaded_host_is_inconclusive(tmp_path: Path) -> None:
+    """The platform is charged for its outage, and for nothing that is found while both cores are busy.
+
+    Under load the platform is up at first and then down: success and failure are inconclusive alike, and the minutes are told to
+    the collector, which holds what had left before the load was noticed.
+    """
+    platform = Platform()
+    async with open_target({"/quick": platform.answer}) as target:
+        for number in range(TRIES):
+            platform.is_down = False
+            folder = tmp_path / str(number)
+            plan = plan_of(folder, target.url, {"quick": 1000}, fitness_limits=FitnessLimits())
+            async with running(plan):
+                if not await measured_an_outage(plan, platform):
+                    continue  # this machine was busy with something else
+                with every_cpu_busy():
+                    await until(
+                        lambda plan=plan: runs_of(plan, lambda run: run.attributes.get("run.raw_outcome") == "pass"),  # type: ignore[misc]
+                        "good runs of an unfit host",
+                        deadline_s=40,
+                    )
+                    platform.is_down = True
+                    charged = len(runs_of(plan, failed))
+                    await until(lambda plan=plan: len(runs_of(plan, raw_failure)) >= 2, "failed runs of an unfit host")  # type: ignore[misc]
+                    assert len(runs_of(plan, failed)) == charged
+            reasons = {reason for reasons in books_of(plan.outbox_path).unfit.values() for reason in reasons}
+            assert any("all CPUs were busy" in reason for reason in reasons), reasons
+            return
+    pytest.fail("this machine was never fit to measure")
+
+
+async def measured_an_outage(plan: WorkerPlan, platform: Platform) -> bool:
+    """A good run, then two that charge the platform for its outage; False when the host was not fit meanwhile."""
+    await until(lambda: runs_of(plan, lambda _: True), "a run")
+    platform.is_down = True
+    await until(lambda: len(runs_of(plan, lambda run: run.failure is not None)) >= 2, "two failures")
+    platform.is_down = False
+    found = [run for run in books_of(plan.outbox_path).runs if run.failure is not None]
+    if any(run.outcome is Outcome.INCONCLUSIVE for run in books_of(plan.outbox_path).runs):
+        return False
+    assert {run.outcome for run in found} == {Outcome.FAIL}
+    assert {run.failure.kind for run in found if run.failure} == {FailureKind.STATUS}
+    return True
+
+
+async def test_a_browser_that_is_killed_is_ours_and_a_page_that_hangs_is_not(tmp_path: Path) -> None:
+    """Chromium killed in a run: inconclusive. A page that hangs: failed, in its time. The next slot is fine after both."""
+    pages = {"now": GOOD_PAGE}
+    asked: list[str] = []
+
+    async def page(_request: web.Request) -> web.StreamResponse:
+        asked.append(pages["now"])
+        return web.Response(text=pages["now"], content_type="text/html")
+
+    async with open_target({"/page": page}) as target:
+        plan = plan_of(tmp_path, target.url, {"page": 1000}, lanes=(LanePlan("browser", 1),))
+        async with running(plan) as worker:
+            await until(lambda: runs_of(plan, passed), "a page that is loaded")
+            pages["now"] = LATE_PAGE
+            await until(lambda: LATE_PAGE in asked, "a run that waits for its button")
+            kill_browser(worker.states["browser"].pid)
+            await until(lambda: runs_of(plan, lambda run: run.outcome is Outcome.INCONCLUSIVE), "a run without browser")
+            pages["now"] = GOOD_PAGE
+            await loaded_again(plan)
+            pages["now"] = HUNG_PAGE
+            await until(lambda: runs_of(plan, lambda run: failed(run) and HUNG_PAGE in asked), "a page that hangs", 40)
+            pages["now"] = GOOD_PAGE
+            await loaded_again(plan)
+            assert worker.states["browser"].restarts == 0
+    ours, *_ = runs_of(plan, lambda run: run.outcome is Outcome.INCONCLUSIVE)
+    assert ours.failure is not None
+    assert ours.failure.kind is FailureKind.INTERNAL
+    theirs = runs_of(plan, failed)[-1]
+    assert theirs.failure is not None
+    assert theirs.failure.kind in {FailureKind.TIMEOUT, FailureKind.BROWSER}
+    assert set(books_of(plan.outbox_path).endings("page").values()) == {1}
+
+
+def passed(run: Run) -> bool:
+    """All is well."""
+    return run.outcome is Outcome.PASS
+
+
+async def loaded_again(plan: WorkerPlan) -> None:
+    """A good run after those so far."""
+    count = len(runs_of(plan, passed))
+    await until(lambda: len(runs_of(plan, passed)) > count, "a page that is loaded again", 40)
+
+
+def kill_browser(lane_pid: int) -> None:
+    """`kill -9` for every Chromium below the lane."""
+    family, browsers = {lane_pid}, []
+    for _ in range(5):
+        for state in all_states():
+            if state.parent_pid in family and state.pid not in family:
+                family.add(state.pid)
+                if "chrom" in state.name:
+                    browsers.append(state.pid)
+    assert browsers
+    for pid in browsers:
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
