@@ -113,7 +113,7 @@ class HostWatch:
         """The wall clock's distance to the collector's, known to the bound; too far for certain makes this minute unfit."""
         if abs(offset_ns) - bound_ns > self._limits.clock_offset_ns:
             limit_s = self._limits.clock_offset_ns / 1e9
-            reason = f"our clock is off by {offset_ns / 1e9:.1f} s (limit {limit_s:g} s)"
+            reason = f"our clock and the collector's are {abs(offset_ns) / 1e9:.1f} s apart (limit {limit_s:g} s)"
             self.note(self._clock.now(), self._clock.now(), Trouble("clock_offset", reason))
 
     def _judge_loop(self, now_at: datetime) -> None:

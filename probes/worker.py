@@ -19,7 +19,7 @@ import structlog
 from pydantic import BaseModel, JsonValue
 
 from probes.clock import Clock
-from probes.errors import DependencyError
+from probes.errors import DependencyError, OperatorError
 from probes.fitness import FitnessLimits
 from probes.outbox import Durability, Outbox, OutboxDepth, OutboxLimits
 from probes.worker_intents import aborted_because
@@ -151,6 +151,7 @@ class Worker:
         self._processes: dict[str, LaneProcess] = {}
         self._clock_offset: ClockOrder | None = None
         self._maintenance: list[MaintenanceOrder] = []
+        self._refusal: OperatorError | None = None
         self._stop = asyncio.Event()
 
     def stop(self) -> None:
@@ -163,7 +164,11 @@ class Worker:
         return all(state.is_ready for state in self.states.values())
 
     async def run(self) -> WorkerReport:
-        """Keep the lanes and the stream going until `stop`. Raises DependencyError when the outbox cannot be used."""
+        """Keep the lanes and the stream going until `stop`.
+
+        Raises DependencyError when the outbox cannot be used, and, after an orderly end, the OperatorError of a stream whose
+        broker can never be reached as it is configured.
+        """
         lock_path = self._plan.outbox_path.with_name(self._plan.outbox_path.name + ".lock")
         async with hold_lock(lock_path, clock=self._clock, patience_s=self._plan.lock_patience_s) as lock_fd:
             with Outbox(
@@ -182,6 +187,8 @@ class Worker:
                     self.outbox = None
         say = log.warning if left.entries else log.info
         say("worker.stopped", entries_left=left.entries, bytes_left=left.body_bytes, entries_lost=left.lost)
+        if self._refusal is not None:
+            raise self._refusal
         return WorkerReport(left, tuple(self.states.values()))
 
     async def request(self, order: RunOrder) -> bool:
@@ -224,7 +231,7 @@ class Worker:
             ]
             await self._stop.wait()
             await self._end_lanes(keepers)
-            if self._stream is not None and streaming is not None:
+            if self._stream is not None and streaming is not None and not streaming.done():
                 await self._stream.flush(self._plan.flush_deadline_s)
                 streaming.cancel()
 
@@ -246,6 +253,11 @@ class Worker:
         while True:
             try:
                 await stream.run()
+            except OperatorError as error:
+                # Nobody will ever answer at that address: a person must know now, not when the outbox is full.
+                self._refusal = error
+                self.stop()
+                return
             except Exception:
                 # The supervisor: the lanes measure on, and what they find waits in the outbox.
                 log.exception("stream.crashed")
