@@ -1,6 +1,7 @@
 """`python -m bench [NAME ...]`: runs the benches, prints what they measured, ends with 1 when a stated goal is missed.
 
-Names: truth, connect, browser, cost, upload, stream, ingest; without a name all of them, in some minutes. `make bench` calls this.
+Names: truth, connect, browser, cost, upload, stream, ingest; without a name all of them, in some minutes. Called by
+`make bench`.
 """
 
 from __future__ import annotations

@@ -34,6 +34,7 @@ log = structlog.get_logger(__name__)
 
 NANOSECONDS = 1_000_000_000
 SHARED_BY = "collectors"
+RANGES_AT_ONCE = 5_000  # a message holds at most twice as many; an honest probe's numbers are few ranges
 
 
 @dataclass(frozen=True, slots=True)
@@ -264,10 +265,13 @@ class Ingest:
                 numbers.setdefault((receipt.sender, receipt.epoch), []).extend(receipt.numbers)
             confirmations = []
             for (sender, epoch), of_epoch in numbers.items():
-                acknowledgement = Acknowledgement(epoch=epoch, ranges=ranges_of(of_epoch), collector=self._name)
-                payload = acknowledgement.model_dump_json().encode()
-                confirmations.append(client.publish_soon(sender.topic("acks"), payload))
-                self.state.acknowledgements += 1
+                ranges = ranges_of(of_epoch)
+                for start in range(0, len(ranges), RANGES_AT_ONCE):
+                    some = ranges[start : start + RANGES_AT_ONCE]
+                    acknowledgement = Acknowledgement(epoch=epoch, ranges=some, collector=self._name)
+                    payload = acknowledgement.model_dump_json().encode()
+                    confirmations.append(client.publish_soon(sender.topic("acks"), payload))
+                    self.state.acknowledgements += 1
             for confirmation in confirmations:
                 await confirmation
             if self._owes_hello and self.state.inbox_bytes < self._limits.inbox_bytes // 2:

@@ -38,7 +38,7 @@ from collector.store_sqlite import SqliteBackend
 from collector.store_tables import microseconds_of
 from collector.store_upkeep import Pruned, Retention, prune
 from probes.errors import DependencyError, OperatorError
-from probes.messages import Address
+from probes.messages import Address, RawEntry
 from probes.records import Outcome, RunIdentity
 
 __all__ = [
@@ -102,32 +102,41 @@ class Store:
         entry that nobody foresaw must not hold up a fleet.
         """
         arrivals: list[Arrival] = await self._backend.compute(lambda: [judge(delivery) for delivery in deliveries])
-        result = await self.file_arrivals(arrivals)
-        return Filed(
-            [Receipt(one.sender, one.epoch, one.numbers) for one in arrivals if isinstance(one, Intake)], result
-        )
+        given_up: list[Sequence[RawEntry]] = []
+        result = await self._file(arrivals, given_up)
+        stored = [
+            one
+            for one in arrivals
+            if isinstance(one, Intake) and not any(one.entries is entries for entries in given_up)
+        ]
+        return Filed([Receipt(one.sender, one.epoch, one.numbers) for one in stored], result)
 
     async def file_arrivals(self, arrivals: Sequence[Arrival]) -> GroupResult:
         """Store what has been judged already, for example what an archive brings back."""
+        return await self._file(arrivals, [])
 
+    async def _file(self, arrivals: Sequence[Arrival], given_up: list[Sequence[RawEntry]]) -> GroupResult:
         async def work(session: Session) -> GroupResult:
             return await commit_group(session, self._known, arrivals)
 
         try:
             return await self._write(work)
         except StoreRefusedError as error:
-            return await self._file_halves(arrivals, error)
+            return await self._file_halves(arrivals, error, given_up)
 
-    async def _file_halves(self, arrivals: Sequence[Arrival], error: StoreRefusedError) -> GroupResult:
+    async def _file_halves(
+        self, arrivals: Sequence[Arrival], error: StoreRefusedError, given_up: list[Sequence[RawEntry]]
+    ) -> GroupResult:
         if len(arrivals) == 1:
             (only,) = arrivals
-            if not isinstance(only, Intake) or not only.entries or len(only.poison) == len(only.entries):
-                raise error
             log.error("store.refused", sender=str(only.sender), error=error.what)
-            return await self.file_arrivals([all_poison(only, error.what)])
+            if isinstance(only, Intake) and len(only.poison) < len(only.entries):
+                return await self._file([all_poison(only, error.what)], given_up)
+            given_up += [only.entries] if isinstance(only, Intake) else []
+            return GroupResult()
         middle = len(arrivals) // 2
-        first = await self.file_arrivals(arrivals[:middle])
-        second = await self.file_arrivals(arrivals[middle:])
+        first = await self._file(arrivals[:middle], given_up)
+        second = await self._file(arrivals[middle:], given_up)
         return GroupResult(
             first.entries + second.entries,
             first.duplicates + second.duplicates,

@@ -404,7 +404,7 @@ def is_same_content(first: bytes, second: bytes) -> bool:
         return True
     try:
         return bool(json.loads(first) == json.loads(second))
-    except ValueError:
+    except (ValueError, RecursionError):
         return False
 
 

@@ -34,7 +34,7 @@ def decode_run(body: bytes) -> Run:
         raise WireError(f"{len(body):,} bytes are too many for a record (limit {MAX_RECORD_BYTES:,})")
     try:
         envelope = RUN_DECODER.decode(body)
-    except (msgspec.MsgspecError, UnicodeDecodeError):
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return bounded(parse_run(body))
     if envelope.schema_version != SCHEMA_VERSION:
         return parse_run(body)

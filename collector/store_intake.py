@@ -39,6 +39,7 @@ __all__ = [
 SCENARIO_FORM: Final = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,58}[a-z0-9])?")
 MIN_US: Final = 946_684_800_000_000  # 2000
 MAX_US: Final = 7_258_118_400_000_000  # 2200
+MAX_EPOCH: Final = MAX_US
 MAX_ATTEMPT: Final = 1_000_000
 MAX_STEPS: Final = 1_000
 
@@ -148,6 +149,8 @@ def judge(delivery: Delivery) -> Intake | Refused:
         return Refused(delivery, sender, str(error))
     if batch.sender != sender:
         return Refused(delivery, sender, f"the header names {batch.sender}, the topic {sender}")
+    if batch.epoch > MAX_EPOCH:
+        return Refused(delivery, sender, f"there is no epoch {batch.epoch:.3e}")
     form, stored_body = packed_payload(delivery.payload)
     numbers = [entry.seq for entry in batch.entries]
     received_us = microseconds_of(delivery.received_at)

@@ -149,7 +149,7 @@ async def test_poison_goes_to_quarantine_alone_and_is_acknowledged(store: Store)
     contents: list[Content] = [
         good[0],
         (EntryKind.RUN, b'{"schema_version":1,"identity":5}'),
-        (EntryKind.RUN, b'{"schema_version":99}'),
+        (EntryKind.RUN, b'{"schema_version":1,"deep":' + b"[" * 100_000 + b"]" * 100_000 + b"}"),
         of_other,
         (EntryKind.SLOT, b'{"schema_version":1,"scenario":"quote"}'),
         (EntryKind.LOSS, b"{}"),
@@ -176,6 +176,7 @@ async def test_poison_goes_to_quarantine_alone_and_is_acknowledged(store: Store)
     [
         ("fleet/v1/fleet/results/eu-west/probe-1", b"\x07what", PROBE),
         ("fleet/v1/fleet/results/eu-west/probe-1", b"", PROBE),
+        ("fleet/v1/fleet/results/eu-west/probe-1", deliver(runs_from(1), epoch=1 << 70).payload, PROBE),
         ("fleet/v1/fleet/results/us-east/probe-2", deliver(runs_from(1)).payload, OTHER),
         ("fleet/v1/fleet/live/eu-west/probe-1", deliver(runs_from(1)).payload, None),
         ("somewhere/else", deliver(runs_from(1)).payload, None),

@@ -259,3 +259,22 @@ async def test_the_broker_may_come_and_go(embedded: Broker, store: Store, tmp_pa
         assert ingest.state.connects >= 2
     (probe,) = await store.probes()
     assert (probe.entries, probe.conflicts, probe.missing) == (3_000, 0, 0)
+
+
+async def test_a_probe_that_counts_in_leaps_gets_every_number_acknowledged(embedded: Broker, store: Store) -> None:
+    """Each number a range of its own, more of them than one message may hold: the collector goes on, and says them all."""
+    ingest, listener = make_ingest(store, embedded), Listener(embedded)
+    numbers = [1 + 2 * number for number in range(11_000)]
+    entry = b'{"schema_version":1,"minute_at":"2026-03-01T12:00:00Z","reasons":["x"]}'
+    payloads = [
+        render_batch(
+            PROBE, 7, [Entry(number, EntryKind.FITNESS, NOW, entry) for number in numbers[start : start + 500]]
+        )
+        for start in range(0, len(numbers), 500)
+    ]
+    async with listener.connected() as client, going(ingest.run()):
+        await until(lambda: ingest.state.connected)
+        for payload in payloads:
+            client.publish_soon(PROBE.topic("results"), payload)
+        await until(lambda: listener.numbers() == set(numbers))
+    assert (await store.probes())[0].entries == len(numbers)
