@@ -10,6 +10,7 @@ Called by the wiring of `fleet`, of `collector --broker embedded` and of the dem
 from __future__ import annotations
 
 import asyncio
+import signal
 import socket
 import tempfile
 from collections.abc import Iterator
@@ -154,8 +155,22 @@ def started(port: int) -> Broker:
             CONFIGURATION.format(host=LOOPBACK, port=port, max_packet_bytes=MAX_PAYLOAD_BYTES + 4_096), encoding="utf-8"
         )
         broker = Broker(config_path=str(settings_file))
-        broker.start(timeout=START_TIMEOUT_S)
+        with deaf_to_terminal():
+            broker.start(timeout=START_TIMEOUT_S)
         return broker
+
+
+@contextmanager
+def deaf_to_terminal() -> Iterator[None]:
+    """What is started in the block ignores Ctrl-C: probes and collector still have to hand over what they hold.
+
+    A blocked signal is inherited by a child, and the mask is this thread's alone. Source: sigprocmask(2), execve(2).
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def free_port() -> int:
