@@ -16,7 +16,7 @@ from pathlib import Path
 __all__ = ["main"]
 
 OLDEST = (3, 11)
-OWN = ("console", "fixtures", "probes", "scenarios", "slo")
+OWN = ("collector", "console", "fixtures", "probes", "scenarios", "slo")
 ENVIRONMENT = Path(__file__).resolve().parent / ".venv"
 
 UNFIT = ""

@@ -24,7 +24,17 @@ COMMANDS = {
     "show": "a past run by its id, or the beginning or end of it; without one, the latest runs",
     "platform": "start the stand-in platform in the foreground; options after it go to the stand-in",
     "demo": "the stand-in, all scenarios twice, then one fault caught and explained",
+    "fleet": "a whole fleet on this machine: broker, collector, a worker for each region, a live table of slots",
+    "worker": "run scenarios on schedule in one region, until stopped",
+    "collector": "take results from the broker into the database, until stopped",
+    "status": "what the collector knows: regions, probes, coverage, fitness, clocks",
+    "broker-config": "write the configuration of a mosquitto broker with TLS, passwords and access rules into a folder",
+    "export": "write stored results to FILE.parquet, FILE.jsonl or FILE.jsonl.gz",
+    "import": "bring an exported file into the database",
 }
+_WITH_SCENARIOS = ("fleet", "worker")
+_WITH_WORDS = {"show": "one run id", "broker-config": "one folder", "export": "one file", "import": "one file"}
+_MUST_NAME = ("broker-config", "export", "import")
 _MAX_REPEAT = 100_000
 _EXAMPLES = """\
 examples:
@@ -42,7 +52,7 @@ With several runs 1 wins over 3, and 3 over 0.
 
 @dataclass(frozen=True, slots=True)
 class Arguments:
-    """What was asked for. `command` is empty for a run; `rest` are the words after `show` or `platform`."""
+    """What was asked for. `command` is empty for a run; `rest` are the words after the command."""
 
     command: str = ""
     rest: tuple[str, ...] = ()
@@ -58,6 +68,15 @@ class Arguments:
     settings_file: Path | None = None
     quiet: bool = False
     seed: int | None = None
+    region: str = ""
+    broker: str = ""
+    database: str = ""
+    for_s: float | None = None
+    last_s: float | None = None
+    with_parent: bool = False
+    certificate_file: Path | None = None
+    key_file: Path | None = None
+    client_authority_file: Path | None = None
 
     @property
     def json_to_stdout(self) -> bool:
@@ -88,6 +107,15 @@ def parse_arguments(argv: Sequence[str]) -> Arguments:
         settings_file=found.settings,
         quiet=found.quiet,
         seed=found.seed,
+        region=found.region,
+        broker=found.broker,
+        database=found.database,
+        for_s=None if found.for_ is None else parse_duration_s(found.for_, where="--for"),
+        last_s=None if found.last is None else parse_duration_s(found.last, where="--last"),
+        with_parent=found.exit_with_parent,
+        certificate_file=found.certificate,
+        key_file=found.key,
+        client_authority_file=found.client_authority,
     )
     _check(arguments)
     return arguments
@@ -116,19 +144,39 @@ def _check(arguments: Arguments) -> None:
         near = difflib.get_close_matches(arguments.command, COMMANDS, n=1)
         remedy = f"Did you mean {near[0]!r}?" if near else f"To run a scenario: --scenario {arguments.command}"
         raise OperatorError(f"{arguments.command!r} is not a command", remedy=remedy)
-    if arguments.command and arguments.scenarios:
+    if arguments.command and arguments.scenarios and arguments.command not in _WITH_SCENARIOS:
         raise OperatorError(f"--scenario does not go with the command {arguments.command!r}", where="--scenario")
-    if arguments.rest and arguments.command not in ("show", "platform"):
-        raise OperatorError(f"{arguments.command!r} takes no further word, not {arguments.rest[0]!r}")
-    if arguments.command == "show" and len(arguments.rest) > 1:
-        raise OperatorError("`show` takes one run id", where=arguments.rest[1])
+    _check_words(arguments)
+
+
+def _check_words(arguments: Arguments) -> None:
+    """What stands after the command, and options that belong to one command alone."""
+    command, rest = arguments.command, arguments.rest
+    if rest and command != "platform" and command not in _WITH_WORDS:
+        raise OperatorError(f"{command!r} takes no further word, not {rest[0]!r}")
+    if command in _WITH_WORDS and len(rest) > 1:
+        raise OperatorError(f"`{command}` takes {_WITH_WORDS[command]}", where=rest[1])
+    if command in _MUST_NAME and not rest:
+        raise OperatorError(f"`{command}` needs {_WITH_WORDS[command]}", remedy=f"runner.py {command} NAME")
+    for option, value, commands in (
+        ("--region", arguments.region, ("worker",)),
+        ("--for", arguments.for_s, ("fleet", "worker", "collector")),
+        ("--broker", arguments.broker, ("fleet", "worker", "collector")),
+        ("--database", arguments.database, ("fleet", "collector", "status", "export", "import")),
+        ("--last", arguments.last_s, ("status", "export")),
+        ("--certificate", arguments.certificate_file, ("broker-config",)),
+        ("--key", arguments.key_file, ("broker-config",)),
+        ("--client-authority", arguments.client_authority_file, ("broker-config",)),
+    ):
+        if value and command not in commands:
+            raise OperatorError(f"{option} goes with {', '.join(commands)}", where=option)
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="runner.py",
         description="Probe a platform as its customers meet it: real journeys, true timings, a plain verdict.",
-        epilog="commands:\n" + "".join(f"  {name:<10}{text}\n" for name, text in COMMANDS.items()) + f"\n{_EXAMPLES}",
+        epilog="commands:\n" + "".join(f"  {name:<14}{text}\n" for name, text in COMMANDS.items()) + f"\n{_EXAMPLES}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
@@ -137,6 +185,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("rest", nargs="*", metavar="WORD", help=argparse.SUPPRESS)
     _add_what(parser)
     _add_output(parser)
+    _add_fleet(parser)
     return parser
 
 
@@ -172,6 +221,28 @@ def _add_output(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument("--evidence-dir", type=Path, metavar="DIR", help="where to keep them")
     group.add_argument("--quiet", action="store_true", help="only the verdict")
+
+
+def _add_fleet(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("the fleet")
+    group.add_argument("--region", default="", metavar="NAME", help="the worker's region; default: the settings'")
+    group.add_argument(
+        "--broker", default="", metavar="URL", help="mqtt://..., mqtts://... or embedded; default: the settings'"
+    )
+    group.add_argument("--database", default="", metavar="WHERE", help="a file, or postgresql://USER@HOST/NAME")
+    group.add_argument("--for", dest="for_", metavar="DURATION", help="stop in order after so long")
+    group.add_argument("--last", metavar="DURATION", help="how far to look back, for status and export")
+    group.add_argument(
+        "--exit-with-parent", action="store_true", help="stop when the process that started this is gone"
+    )
+    group.add_argument("--certificate", type=Path, metavar="FILE", help="the broker's own, for broker-config")
+    group.add_argument("--key", type=Path, metavar="FILE", help="its key")
+    group.add_argument(
+        "--client-authority",
+        type=Path,
+        metavar="FILE",
+        help="whose certificates probes must show, instead of passwords",
+    )
 
 
 def _repeat(text: str) -> int:

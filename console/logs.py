@@ -12,6 +12,9 @@ import structlog
 
 __all__ = ["configure_logs"]
 
+# Without the values of variables: one of them may be a password.
+_TRACEBACKS = structlog.processors.ExceptionRenderer(structlog.tracebacks.ExceptionDictTransformer(show_locals=False))
+
 
 def configure_logs(*, level: int = logging.WARNING) -> None:
     """Send logs of at least `level` to stderr."""
@@ -19,14 +22,16 @@ def configure_logs(*, level: int = logging.WARNING) -> None:
         return
     to_person = sys.stderr.isatty()
     renderer: structlog.typing.Processor = (
-        structlog.dev.ConsoleRenderer() if to_person else structlog.processors.JSONRenderer()
+        structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
+        if to_person
+        else structlog.processors.JSONRenderer()
     )
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
-            *([] if to_person else [structlog.processors.dict_tracebacks]),
+            *([] if to_person else [_TRACEBACKS]),
             renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(level),

@@ -25,8 +25,9 @@ _Result = TypeVar("_Result")
 class Stop:
     """Whether somebody asked to stop. Until something is guarded, asking cancels `everything`."""
 
-    def __init__(self, everything: asyncio.Task[Any] | None) -> None:
+    def __init__(self, everything: asyncio.Task[Any] | None, *, quiet: bool = False) -> None:
         self._asked = False
+        self._quiet = quiet
         self._task = everything
 
     def asked(self) -> bool:
@@ -56,7 +57,8 @@ class Stop:
             _tell("stopped at once; clean-up may have been left undone")
             os._exit(ExitCode.INCONCLUSIVE)
         self._asked = True
-        _tell("stopping: cleaning up first (again to stop at once)")
+        if not self._quiet:
+            _tell("stopping: cleaning up first (again to stop at once)")
         if self._task is not None:
             self._task.cancel()
 
@@ -67,9 +69,9 @@ def _tell(text: str) -> None:
 
 
 @contextmanager
-def orderly_stop() -> Iterator[Stop]:
-    """Handle both signals on the running loop for the length of the block."""
-    stop = Stop(asyncio.current_task())
+def orderly_stop(*, quiet: bool = False) -> Iterator[Stop]:
+    """Handle both signals on the running loop for the length of the block; quiet says nothing about the first."""
+    stop = Stop(asyncio.current_task(), quiet=quiet)
     loop = asyncio.get_running_loop()
     for number in _SIGNALS:
         loop.add_signal_handler(number, stop.ask)

@@ -1,14 +1,16 @@
 """The engines of a session, opened in order and closed in the opposite one: HTTP, browser, parts, evidence, fitness.
 
 The only place that knows them all. Refuses to open a browser that no chosen scenario wants, so that a host without one can
-still probe over HTTP; a host without one that needs it is told before anything runs. Called by `console.session`.
+still probe over HTTP; a host without one that needs it is told before anything runs. Called by `console.session`, the demo and
+the lanes of a worker.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
 
 import structlog
 
@@ -26,7 +28,7 @@ from probes.settings import Settings
 from probes.targets import Target
 from scenarios.platform import open_platform
 
-__all__ = ["load_scenarios", "open_environment"]
+__all__ = ["load_scenarios", "open_engines", "open_environment"]
 
 log = structlog.get_logger(__name__)
 
@@ -49,14 +51,31 @@ async def open_environment(
     clock: Clock,
     progress: Progress,
 ) -> AsyncIterator[RunEnvironment]:
-    """Everything that the runs of `specs` need, for the length of the block.
+    """Everything that the runs of `specs` need, for the length of the block; this process's fitness is watched.
 
     Raises OperatorError or DependencyError when the evidence folder cannot be written or there is no browser.
     """
+    async with (
+        open_engines(arguments, settings, target, specs, clock=clock, say=progress.say) as environment,
+        FitnessSampler() as fitness,
+    ):
+        yield replace(environment, fitness=fitness)
+
+
+@asynccontextmanager
+async def open_engines(
+    arguments: Arguments,
+    settings: Settings,
+    target: Target,
+    specs: Sequence[ScenarioSpec],
+    *,
+    clock: Clock,
+    say: Callable[[str], None],
+) -> AsyncIterator[RunEnvironment]:
+    """The same without anybody who watches the host: a lane of the worker does that itself."""
     store = _evidence_store(arguments, settings, clock)
     async with AsyncExitStack() as opened:
         opened.push_async_callback(_prune, store, settings)
-        fitness = await opened.enter_async_context(FitnessSampler())
         engine = await opened.enter_async_context(HttpEngine(max_in_flight=settings.max_in_flight))
         browser = None
         if any(spec.browser for spec in specs):
@@ -71,12 +90,11 @@ async def open_environment(
             probe=settings.probe,
             catalog=open_catalog(
                 settings.parts_dir,
-                on_making=lambda part_id, _bytes: progress.say(f"making the reference part {part_id}, once"),
+                on_making=lambda part_id, _bytes: say(f"making the reference part {part_id}, once"),
             ),
             browser=browser,
             evidence=store,
             platform_factory=open_platform,
-            fitness=fitness,
         )
 
 

@@ -21,15 +21,27 @@ from probes.secret_source import SecretSource, find_secret
 from probes.toml_file import TomlFile, dotted, nearest, problems_of, read_toml
 from probes.toml_positions import KeyPath
 
-__all__ = ["BUILT_IN_SETTINGS", "ENVIRONMENT_PREFIX", "Settings", "load_settings"]
+__all__ = [
+    "BUILT_IN_SETTINGS",
+    "ENVIRONMENT_PREFIX",
+    "BrokerSettings",
+    "CollectorSettings",
+    "Settings",
+    "WorkerSettings",
+    "load_settings",
+]
 
 BUILT_IN_SETTINGS: Final = Path(__file__).resolve().parent.parent / "config" / "fleet.toml"
 ENVIRONMENT_PREFIX: Final = "PROBE_FLEET_"
 SETTINGS_VARIABLE: Final = "PROBE_FLEET_SETTINGS"
 """Names a person's settings file; the only variable of the prefix that is not itself a setting."""
 
-Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,62}$")]
+NAME_FORM: Final = r"[a-z0-9]([a-z0-9.-]{0,61}[a-z0-9])?"
+Name = Annotated[str, Field(pattern=f"^{NAME_FORM}$")]
 """A word that can stand in a topic and in a file name."""
+NameOrNone = Annotated[str, Field(pattern=f"^({NAME_FORM})?$")]
+Endpoint = Annotated[str, Field(pattern=r"^([^:/]+:[0-9]{1,5})?$")]
+"""`HOST:PORT`, or nothing."""
 
 
 class _Strict(BaseModel):
@@ -53,12 +65,41 @@ class _BrowserChosen(_Strict):
     sandbox: Literal["auto", "on", "off"]
 
 
+class _Broker(_Strict):
+    url: Annotated[str, Field(pattern=r"^(embedded|mqtts?://.+)$")]
+    port: Annotated[int, Field(ge=0, le=65_535)]
+    username: str
+    ca_file: str
+    certificate_file: str
+    key_file: str
+    probes: list[Annotated[str, Field(pattern=f"^{NAME_FORM}/{NAME_FORM}$")]]
+
+
+class _Collector(_Strict):
+    name: NameOrNone
+    database: str
+    health: Endpoint
+    keep_days: Annotated[float, Field(ge=0)]
+    keep_mib: Annotated[int, Field(ge=0)]
+
+
+class _Worker(_Strict):
+    health: Endpoint
+    control_url: str
+    http_places: Annotated[int, Field(ge=1, le=100)]
+    browser_places: Annotated[int, Field(ge=1, le=100)]
+    stop_s: Annotated[float, Field(ge=0, le=3_600)]
+    outbox_mib: Annotated[int, Field(ge=1)]
+    outbox_days: Annotated[float, Field(gt=0)]
+
+
 class _SettingsFile(_Strict):
     """The keys of `config/fleet.toml`, which has the default of each; nothing has a second default here."""
 
     fleet: Name
+    regions: Annotated[list[Name], Field(min_length=1)]
     region: Name
-    probe: Annotated[str, Field(pattern=r"^([a-z0-9][a-z0-9._-]{0,62})?$")]
+    probe: NameOrNone
     target: str
     targets_dir: str
     scenarios_dir: str
@@ -66,7 +107,48 @@ class _SettingsFile(_Strict):
     state: _State
     evidence: _EvidenceKept
     browser: _BrowserChosen
+    schedule: Mapping[str, str]
+    broker: _Broker
+    collector: _Collector
+    worker: _Worker
     secrets: Mapping[str, SecretSource] = Field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class BrokerSettings:
+    """Where the broker is and who we are to it; `url` is "embedded" for the one that comes with the install."""
+
+    url: str
+    port: int
+    username: str
+    ca_file: Path | None
+    certificate_file: Path | None
+    key_file: Path | None
+    probes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class CollectorSettings:
+    """What is the collector's own. `database` is a file or an address, `health` HOST:PORT or empty, 0 keeps without bound."""
+
+    name: str
+    database: str
+    health: str
+    keep_days: float
+    keep_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerSettings:
+    """What is the worker's own; `health` is HOST:PORT or empty."""
+
+    health: str
+    control_url: str
+    http_places: int
+    browser_places: int
+    stop_s: float
+    outbox_bytes: int
+    outbox_days: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +160,7 @@ class Settings:
     """
 
     fleet: str
+    regions: tuple[str, ...]
     region: str
     probe: str
     target: str
@@ -92,6 +175,10 @@ class Settings:
     evidence_keep_bytes: int
     browser_path: str
     browser_sandbox: bool | None
+    schedule: Mapping[str, str]
+    broker: BrokerSettings
+    collector: CollectorSettings
+    worker: WorkerSettings
     secret_sources: Mapping[str, SecretSource]
     environ: Mapping[str, str] = field(repr=False)
     sources: tuple[str, ...]
@@ -183,14 +270,19 @@ def _from_environment(environ: Mapping[str, str], defaults: Mapping[str, object]
         if variable not in known:
             raise OperatorError("no setting has this name", where=variable, remedy=nearest(variable, known))
         path, default = known[variable]
-        leaf: dict[str, object] = {path[-1]: text if isinstance(default, str) else _typed(variable, text)}
+        leaf: dict[str, object] = {path[-1]: _typed(variable, text, default)}
         for part in reversed(path[:-1]):
             leaf = {part: leaf}
         data = _laid_over(data, leaf)
     return data
 
 
-def _typed(variable: str, text: str) -> object:
+def _typed(variable: str, text: str, default: object) -> object:
+    """The text as what the default is; a list is written with commas."""
+    if isinstance(default, str):
+        return text
+    if isinstance(default, list):
+        return [word.strip() for word in text.split(",") if word.strip()]
     try:
         return tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError as error:
@@ -219,6 +311,7 @@ def _resolved(file: _SettingsFile, environ: Mapping[str, str], sources: tuple[st
     state_dir = _folder(file.state.dir) or _xdg(environ, "XDG_STATE_HOME", ".local/state")
     return Settings(
         fleet=file.fleet,
+        regions=tuple(dict.fromkeys(file.regions)),
         region=file.region,
         probe=file.probe or _host_name(),
         target=file.target,
@@ -233,9 +326,47 @@ def _resolved(file: _SettingsFile, environ: Mapping[str, str], sources: tuple[st
         evidence_keep_bytes=file.evidence.keep_mib * 1024 * 1024,
         browser_path=file.browser.path,
         browser_sandbox={"auto": None, "on": True, "off": False}[file.browser.sandbox],
+        schedule=file.schedule,
+        broker=_broker(file.broker),
+        collector=_collector(file.collector, state_dir),
+        worker=_worker(file.worker),
         secret_sources=file.secrets,
         environ=environ,
         sources=sources,
+    )
+
+
+def _broker(file: _Broker) -> BrokerSettings:
+    return BrokerSettings(
+        url=file.url,
+        port=file.port,
+        username=file.username,
+        ca_file=_folder(file.ca_file),
+        certificate_file=_folder(file.certificate_file),
+        key_file=_folder(file.key_file),
+        probes=tuple(file.probes),
+    )
+
+
+def _collector(file: _Collector, state_dir: Path) -> CollectorSettings:
+    return CollectorSettings(
+        name=file.name or _host_name(),
+        database=file.database or str(state_dir / "collector.db"),
+        health=file.health,
+        keep_days=file.keep_days,
+        keep_bytes=file.keep_mib * 1024 * 1024,
+    )
+
+
+def _worker(file: _Worker) -> WorkerSettings:
+    return WorkerSettings(
+        health=file.health,
+        control_url=file.control_url,
+        http_places=file.http_places,
+        browser_places=file.browser_places,
+        stop_s=file.stop_s,
+        outbox_bytes=file.outbox_mib * 1024 * 1024,
+        outbox_days=file.outbox_days,
     )
 
 
@@ -245,4 +376,4 @@ def _folder(text: str) -> Path | None:
 
 def _host_name() -> str:
     """The host's name as a word that a topic can hold."""
-    return re.sub(r"[^a-z0-9._-]+", "-", platform.node().lower()).strip("-._")[:63] or "probe"
+    return re.sub(r"[^a-z0-9.-]+", "-", platform.node().lower())[:63].strip("-.") or "probe"

@@ -1,0 +1,142 @@
+"""The fleet on a screen: per scenario and region how its slots ended, and how the last run went. Read from the collector's store.
+
+On a terminal a table is drawn over and over; elsewhere each slot that has ended is a line. What is shown is what is committed,
+nothing else. Refuses to draw in a process that takes times: lanes are processes of their own. Called by `console.fleet_command`
+and `console.status_command`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final
+
+from rich.table import Table
+from rich.text import Text
+
+from collector.ledger import SlotClass, SlotCounts, by_region
+from collector.store import Store
+from collector.store_runs import RunSummary
+from console.figures import duration_text
+from console.step_table import OUTCOME_STYLES
+from probes.records import Outcome
+
+__all__ = ["Board", "BoardRow", "coverage_text", "draw_board", "read_board", "summary_text"]
+
+LONGEST_WINDOW: Final = timedelta(hours=1)
+_ALWAYS: Final = "on_time"
+_COLUMNS: Final = (_ALWAYS, "late", "missed", "aborted", "maintenance", "missing", "pending")
+_WARNED: Final = frozenset({"late", "missed", "aborted", "missing"})
+
+
+@dataclass(frozen=True, slots=True)
+class BoardRow:
+    """One scenario in one region."""
+
+    scenario: str
+    region: str
+    counts: SlotCounts
+    last: RunSummary | None
+
+
+async def read_board(store: Store, from_at: datetime, until_at: datetime, *, now: datetime) -> list[BoardRow]:
+    """The rows of [from_at, until_at), by scenario and region; raises StoreError."""
+    accounts = await store.accounts(from_at, until_at, now=now)
+    last: dict[tuple[str, str], RunSummary] = {}
+    for run in await store.runs(from_at, until_at):
+        last.setdefault((run.identity.scenario, run.identity.region), run)
+    return [BoardRow(*key, counts, last.get(key)) for key, counts in by_region(accounts).items()]
+
+
+def draw_board(rows: Sequence[BoardRow]) -> Table:
+    """A table with a column for each class that has slots; what asks for attention is coloured."""
+    table = Table(box=None, padding=(0, 1), pad_edge=False, header_style="dim", collapse_padding=True)
+    table.add_column("scenario", no_wrap=True)
+    table.add_column("region", no_wrap=True)
+    shown = [name for name in _COLUMNS if name == _ALWAYS or any(getattr(row.counts, name) for row in rows)]
+    for name in shown:
+        table.add_column(name.replace("_", " "), justify="right", no_wrap=True)
+    table.add_column("covered", justify="right", no_wrap=True)
+    table.add_column("last run", no_wrap=True)
+    previous = ""
+    for row in rows:
+        cells = [_count_cell(name, getattr(row.counts, name)) for name in shown]
+        scenario = row.scenario if row.scenario != previous else ""
+        table.add_row(scenario, row.region, *cells, coverage_text(row.counts), last_text(row.last))
+        previous = row.scenario
+    return table
+
+
+def _count_cell(name: str, count: int) -> Text:
+    return Text(str(count) if count else "·", style="yellow" if count and name in _WARNED else "")
+
+
+def coverage_text(counts: SlotCounts) -> str:
+    """The share of the due slots that have a run, rounded down: 99.99 % is not all."""
+    if not counts.due:
+        return "-"
+    return f"{counts.ran * 1000 // counts.due / 10:.1f} %"
+
+
+def last_text(run: RunSummary | None) -> Text:
+    """How the last run went."""
+    if run is None:
+        return Text("-", style="dim")
+    outcome = Outcome.INCONCLUSIVE if run.is_unfit else run.outcome
+    words = [outcome.value, duration_text(run.duration_ns)]
+    if run.is_unfit:
+        words.append("(host unfit)")
+    elif run.kind is not None:
+        words += [run.kind.value, f"in {run.failed_step}" if run.failed_step else ""]
+    return Text(" ".join(word for word in words if word), style=OUTCOME_STYLES[outcome])
+
+
+def summary_text(rows: Sequence[BoardRow]) -> str:
+    """All rows in one sentence."""
+    total = SlotCounts()
+    for row in rows:
+        total.add(row.counts)
+    parts = [f"{count} {name.replace('_', ' ')}" for name in _COLUMNS if (count := getattr(total, name))]
+    return f"{total.owed} slots were owed: {', '.join(parts) or 'none'}"
+
+
+class Board:
+    """The slots of a session as they end: `rows` for a table, `news` as lines."""
+
+    def __init__(self, store: Store, started_at: datetime) -> None:
+        self._store = store
+        self._started_at = started_at
+        self._told: dict[tuple[str, str, datetime], SlotClass] = {}
+
+    async def rows(self, now: datetime) -> list[BoardRow]:
+        """What the table shows: the session, or its last hour."""
+        return await read_board(self._store, self._from(now), now, now=now)
+
+    async def news(self, now: datetime) -> list[str]:
+        """A line for each slot that ended since the last call, oldest first."""
+        from_at = self._from(now)
+        runs = {
+            (run.identity.scenario, run.identity.region, run.identity.slot_at): run
+            for run in await self._store.runs(from_at, now)
+        }
+        lines = []
+        for line in await self._store.slots(from_at, now, now=now):
+            key = (line.series.scenario, line.series.address.region, line.slot_at)
+            if line.slot_class is SlotClass.PENDING or self._told.get(key) is line.slot_class:
+                continue
+            self._told[key] = line.slot_class
+            lines.append((line.slot_at, " ".join(_words(key, line.slot_class, runs.get(key)))))
+        for key in [key for key in self._told if key[2] < from_at]:
+            del self._told[key]
+        return [text for _, text in sorted(lines)]
+
+    def _from(self, now: datetime) -> datetime:
+        return max(self._started_at, now - LONGEST_WINDOW)
+
+
+def _words(key: tuple[str, str, datetime], slot_class: SlotClass, run: RunSummary | None) -> Iterator[str]:
+    scenario, region, slot_at = key
+    yield f"{slot_at:%H:%M:%S} {region:<10} {scenario:<14} {slot_class.value.replace('_', ' '):<8}"
+    if run is not None:
+        yield last_text(run).plain

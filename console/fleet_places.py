@@ -1,0 +1,68 @@
+"""Where the parts of a fleet find each other and keep their files: broker, database, outboxes, names.
+
+Answers come from the settings and, before them, from the command line. Refuses to connect and to open anything. Called by the
+commands of the fleet.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+from pydantic import SecretStr
+
+from probes.errors import OperatorError
+from probes.messages import Address
+from probes.mqtt import BrokerAddress
+from probes.settings import Settings
+
+__all__ = ["EMBEDDED", "broker_address", "broker_url", "database_of", "outbox_path", "sqlite_file"]
+
+EMBEDDED: Final = "embedded"
+_SECRET: Final = "broker"  # noqa: S105 - the name of a secret
+_SQLITE: Final = "sqlite:///"
+
+
+def broker_url(asked: str, settings: Settings) -> str:
+    """What was asked for or is configured; `embedded` stays that word."""
+    return asked or settings.broker.url
+
+
+def broker_address(asked: str, settings: Settings) -> BrokerAddress:
+    """The broker with our credentials; the embedded one is where the settings have it on this host.
+
+    Raises OperatorError for an address that is none, and for a password that is described and not there.
+    """
+    url, chosen = broker_url(asked, settings), settings.broker
+    if url == EMBEDDED:
+        if not chosen.port:
+            remedy = "Set broker.port, or give the collector and the workers the same --broker URL"
+            raise OperatorError("an embedded broker on a free port cannot be found", where="broker.port", remedy=remedy)
+        return BrokerAddress(url=f"mqtt://127.0.0.1:{chosen.port}")
+    address = BrokerAddress(
+        url=url,
+        username=chosen.username,
+        password=settings.secret(_SECRET) if _SECRET in settings.secret_sources else SecretStr(""),
+        ca_file=chosen.ca_file,
+        certificate_file=chosen.certificate_file,
+        key_file=chosen.key_file,
+    )
+    address.endpoint()
+    return address
+
+
+def database_of(asked: str, settings: Settings) -> str:
+    """The collector's database: what was asked for, or what is configured."""
+    return asked or settings.collector.database
+
+
+def sqlite_file(database: str) -> Path | None:
+    """The file of the database, None when it is no file."""
+    if database.startswith(_SQLITE):
+        return Path(database.removeprefix(_SQLITE))
+    return None if "://" in database else Path(database)
+
+
+def outbox_path(folder: Path, address: Address) -> Path:
+    """The outbox of a probe; no name contains a slash or an underscore."""
+    return folder / "outboxes" / f"{address.fleet}_{address.region}_{address.probe}.db"
