@@ -1,0 +1,105 @@
+"""What tests of a whole fleet share: the command in a process of its own, with files of its own, and its books afterwards.
+
+Used by tests named fleet. Everything is real: broker, collector, lanes, stand-in.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+__all__ = ["RunningFleet", "children_of", "fleet_environment", "running_fleet"]
+
+ROOT = Path(__file__).resolve().parents[1]
+DEADLINE_S = 120.0
+
+
+def fleet_environment(folder: Path) -> dict[str, str]:
+    """A state folder of its own, a free port for the broker, no health pages."""
+    return {
+        **os.environ,
+        "XDG_STATE_HOME": str(folder / "state"),
+        "XDG_CONFIG_HOME": str(folder / "config"),
+        "PROBE_FLEET_BROKER_PORT": "0",
+        "PROBE_FLEET_WORKER_HEALTH": "",
+        "PROBE_FLEET_PROBE": "probe-1",
+        "COLUMNS": "160",
+    }
+
+
+@dataclass(slots=True)
+class RunningFleet:
+    """The command while it runs; `lines` is what it has printed so far."""
+
+    process: subprocess.Popen[str]
+    database: Path
+    lines: list[str] = field(default_factory=list)
+
+    def wait_for(self, holds: Callable[[], object], what: str) -> None:
+        """Wait for a condition, and fail with what was printed when it does not come or the command ends first."""
+        give_up_s = time.monotonic() + DEADLINE_S
+        while not holds():
+            said = "".join(self.lines)
+            assert self.process.poll() is None, f"ended with {self.process.returncode} before {what}: {said}"
+            assert time.monotonic() < give_up_s, f"not within {DEADLINE_S:g} s: {what}; it said: {said}"
+            time.sleep(0.05)
+
+    def slots_told(self) -> int:
+        """How many slots were told to have ended."""
+        return sum(bool(re.match(r"\d\d:\d\d:\d\d ", line)) for line in tuple(self.lines))
+
+    def stop(self) -> int:
+        """End it in order; the exit code."""
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(DEADLINE_S)
+
+
+@contextmanager
+def running_fleet(folder: Path, *options: str) -> Iterator[RunningFleet]:
+    """`runner.py fleet` against its own stand-in; killed if the test leaves it."""
+    database = folder / "fleet.db"
+    with subprocess.Popen(
+        [sys.executable, "-u", "runner.py", "fleet", "--database", str(database), *options],
+        cwd=ROOT,
+        env=fleet_environment(folder),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    ) as process:
+        fleet = RunningFleet(process, database)
+        reader = threading.Thread(target=_read, args=(process, fleet.lines), daemon=True)
+        reader.start()
+        try:
+            yield fleet
+        finally:
+            process.kill()
+            reader.join(10)
+
+
+def _read(process: subprocess.Popen[str], lines: list[str]) -> None:
+    assert process.stdout is not None
+    lines.extend(iter(process.stdout.readline, ""))
+
+
+def children_of(pid: int, word: str) -> list[int]:
+    """The direct children whose command line has the word."""
+    found = []
+    of_threads = [file.read_text() for file in Path(f"/proc/{pid}/task").glob("*/children")]
+    for child in " ".join(of_threads).split():
+        try:
+            command = Path(f"/proc/{child}/cmdline").read_bytes().decode(errors="replace")
+        except OSError:
+            continue
+        if word in command:
+            found.append(int(child))
+    return found

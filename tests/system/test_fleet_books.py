@@ -1,0 +1,116 @@
+"""A whole fleet on this machine, with real processes that are killed: every slot that was owed is in the ledger exactly once."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+from collections import Counter
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from collector.ledger import SlotClass
+from collector.store import open_store
+from probes.clock import SystemClock
+from tests.fleet_kit import ROOT, children_of, fleet_environment, running_fleet
+
+REGIONS = {"eu-west", "us-east", "ap-south"}
+SCENARIOS = ("--scenario", "web-health", "--scenario", "sign-in", "--every", "2s")
+
+
+async def test_every_slot_is_in_the_ledger_once_although_collector_lane_and_broker_are_killed(tmp_path: Path) -> None:
+    """`kill -9` to each of them while slots run: they come back, and the books are in order at the end."""
+    with running_fleet(tmp_path, *SCENARIOS) as fleet:
+        fleet.wait_for(lambda: fleet.slots_told() >= 6, "the first slots")
+        pid = fleet.process.pid
+        for word in ("runner\0collector", "probes.worker_lane", "iotcore"):
+            (victim, *_) = children_of(pid, word)
+            os.kill(victim, signal.SIGKILL)
+            told = fleet.slots_told()
+            fleet.wait_for(
+                lambda victim=victim, word=word: set(children_of(pid, word)) - {victim},  # type: ignore[misc] # loop's own
+                f"another {word}",
+            )
+            fleet.wait_for(lambda told=told: fleet.slots_told() > told + 8, f"slots after {word} was killed")  # type: ignore[misc] # loop's own
+        code = fleet.stop()
+        said = "".join(fleet.lines)
+    assert code == 0, said
+    assert "Each of them ended exactly once" in said
+    now = SystemClock().now()
+    async with open_store(str(fleet.database)) as store:
+        lines = await store.slots(now - timedelta(hours=1), now, now=now + timedelta(hours=1))
+        probes = await store.probes()
+    endings = Counter((line.series, line.slot_at) for line in lines)
+    assert set(endings.values()) == {1}
+    assert {line.slot_class for line in lines} <= {
+        SlotClass.ON_TIME,
+        SlotClass.LATE,
+        SlotClass.MISSED,
+        SlotClass.ABORTED,
+    }
+    assert {line.series.address.region for line in lines} == REGIONS
+    assert [(state.missing, state.conflicts, state.quarantined) for state in probes] == [(0, 0, 0)] * 3
+    assert stored_slots(fleet.database) == len(lines)
+    for outbox in (tmp_path / "state").rglob("outboxes/*.db"):
+        assert left_in(outbox) == 0
+
+
+def stored_slots(database: Path) -> int:
+    """Rows of endings, looked at without our own code."""
+    with sqlite3.connect(database) as db:
+        (count,) = db.execute("SELECT count(*) FROM runs").fetchone()
+    return int(count)
+
+
+def left_in(outbox: Path) -> int:
+    """Entries and announcements that an outbox still has."""
+    with sqlite3.connect(outbox) as db:
+        (count,) = db.execute("SELECT (SELECT count(*) FROM entries) + (SELECT count(*) FROM intents)").fetchone()
+    return int(count)
+
+
+def test_status_export_and_import_tell_the_same_of_a_fleet_that_has_ended(tmp_path: Path) -> None:
+    """`--for` ends it by itself; then the store can be asked, taken out and brought in elsewhere."""
+    with running_fleet(tmp_path, "--scenario", "web-health", "--every", "2s", "--for", "4s") as fleet:
+        assert fleet.process.wait(120) == 0, "".join(fleet.lines)
+    archive, second = tmp_path / "all.jsonl.gz", tmp_path / "second.db"
+    assert told(tmp_path, "export", str(archive), "--database", str(fleet.database)).returncode == 0
+    assert told(tmp_path, "import", str(archive), "--database", str(second)).returncode == 0
+    first, other = (
+        json.loads(told(tmp_path, "status", "--database", str(database), "--json", "-").stdout)
+        for database in (fleet.database, second)
+    )
+    assert {row["region"] for row in first["slots"]} == REGIONS
+    assert first["slots"] == other["slots"]
+    assert {probe["condition"] for probe in first["probes"]} == {"down"}
+    assert {probe["said"]["outbox"]["entries"] for probe in first["probes"]} == {0}
+
+
+def told(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    """The command, run to its end."""
+    return subprocess.run(
+        [sys.executable, "runner.py", *words],
+        cwd=ROOT,
+        env=fleet_environment(folder),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_fleet_that_is_stopped_early_leaves_no_process(tmp_path: Path, number: signal.Signals) -> None:
+    """Also before its workers are up, and when the signal reaches the whole process group as Ctrl-C does."""
+    with running_fleet(tmp_path, "--scenario", "web-health", "--every", "2s") as fleet:
+        fleet.wait_for(lambda: children_of(fleet.process.pid, "worker_lane"), "a lane that starts")
+        children = children_of(fleet.process.pid, "")
+        os.killpg(fleet.process.pid, number)
+        fleet.process.wait(120)
+    gone = [pid for pid in children if not Path(f"/proc/{pid}").exists()]
+    assert gone == children, "".join(fleet.lines)
