@@ -35,5 +35,10 @@ def configure_logs(*, level: int = logging.WARNING) -> None:
             renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=_logger_of_the_moment,
     )
+
+
+def _logger_of_the_moment(*_names: object) -> structlog.PrintLogger:
+    """A logger on what stderr is now: a program around us may have replaced it since we were configured."""
+    return structlog.PrintLogger(sys.stderr)

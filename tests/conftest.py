@@ -15,11 +15,19 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
+import structlog
 
 SKIPS_ALLOWED_IN_CI: dict[str, str] = {}
 """Part of a skip's reason -> why CI may do without that test. Everything else that is skipped in CI has failed."""
 
 _TURNS = "TESTS_TURNS_FOLDER"
+
+
+@pytest.fixture(autouse=True)
+def logs_as_they_come() -> Iterator[None]:
+    """No test inherits how another one configured its logs."""
+    yield
+    structlog.reset_defaults()
 
 
 @pytest.fixture
