@@ -40,7 +40,7 @@ class Opening:
         if not book.closed:
             give_up(book, now)
             self.missed += end_book(book, now, detail=detail)
-            book.close(now)
+            book.close()
 
 
 def marks_prefix(lane: str) -> str:

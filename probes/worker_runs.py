@@ -204,7 +204,7 @@ class Lane:
         missed = self._roster.end_all(now, detail="the lane was stopped")
         books = tuple(self._roster.books.values())
         for book in books:
-            book.close(now)
+            book.close()
         self._write(missed, (), books=books)
 
     def _watch_clock(self, now: datetime) -> str:

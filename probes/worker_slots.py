@@ -143,17 +143,17 @@ class SlotBook:
         self.owed_from_at = self.next_at
         self.news.append(self._owed(until_at=None))
 
-    def close(self, now: datetime) -> None:
-        """Say that nothing is owed from now on."""
+    def close(self) -> None:
+        """Say that nothing is owed beyond what has been taken."""
         self.closed = True
-        self.news.append(self._owed(until_at=max(now, self.owed_from_at)))
+        self.news.append(self._owed(until_at=max(self.next_at, self.owed_from_at)))
 
     def take(self) -> datetime:
         """The next slot; from now on it is somebody's to end."""
         slot_at = self.next_at
-        following_at = self.schedule.slot_after(slot_at)
-        self.next_at = self._past_done(following_at)
-        if self.next_at != following_at:
+        self.next_at = self._past_done(self.schedule.slot_after(slot_at))
+        # Where an earlier word about what is owed begins, it takes over from ours: ours must begin anew behind it.
+        if any(slot_at < from_at <= self.next_at for from_at, _ in self.done):
             self.declare()
         return slot_at
 
@@ -195,9 +195,12 @@ class SlotBook:
 
 
 def merged(spans: Iterable[Span], *, now: datetime) -> list[Span]:
-    """The spans that still matter, in order, joined where they touch; of many the oldest are joined over their gaps."""
+    """The spans that still matter, in order, joined where they touch; of many the oldest are joined over their gaps.
+
+    An empty one matters too: a word about what is owed begins there.
+    """
     joined: list[Span] = []
-    for from_at, until_at in sorted(span for span in spans if span[0] < span[1] and span[1] > now - MOST_CAUGHT_UP):
+    for from_at, until_at in sorted(span for span in spans if span[1] > now - MOST_CAUGHT_UP):
         if joined and from_at <= joined[-1][1]:
             joined[-1] = (joined[-1][0], max(joined[-1][1], until_at))
         else:
