@@ -257,7 +257,8 @@ def _leaves(data: Mapping[str, object], path: tuple[str, ...] = ()) -> Iterator[
 
 
 def _variable(path: KeyPath) -> str:
-    return ENVIRONMENT_PREFIX + "_".join(str(part) for part in path).upper()
+    """The variable of a key; a place in a list is in the variable of the whole list."""
+    return ENVIRONMENT_PREFIX + "_".join(part for part in path if isinstance(part, str)).upper()
 
 
 def _from_environment(environ: Mapping[str, str], defaults: Mapping[str, object]) -> dict[str, object]:
