@@ -24,7 +24,7 @@ setup-tests: setup
 setup-bench: setup
 	@$(PYTHON) -m deploy.setup --with bench
 
-demo: setup ## the whole thing on this machine: stand-in platform, every scenario, one fault caught
+demo: setup ## the whole thing on this machine: a fleet of three regions, every scenario, one fault caught
 	@$(BIN)/python runner.py demo
 
 test: setup-tests ## the tests, in random order

@@ -18,7 +18,6 @@ import structlog
 from rich.console import Console
 
 from console.arguments import Arguments, parse_arguments
-from console.demo import run_demo
 from console.desk import Desk
 from console.listing import list_scenarios
 from console.logs import configure_logs
@@ -37,7 +36,6 @@ log = structlog.get_logger(__name__)
 
 _COMMANDS: Mapping[str, Callable[[Desk], Awaitable[ExitCode]]] = {
     "": run_session,
-    "demo": run_demo,
     "list": list_scenarios,
     "show": show_runs,
 }
@@ -45,6 +43,7 @@ _COMMANDS: Mapping[str, Callable[[Desk], Awaitable[ExitCode]]] = {
 
 _SERVICES = {
     "broker-config": "console.broker_command:write_broker_config",
+    "demo": "console.demo:run_demo",
     "collector": "console.collector_command:run_collector",
     "export": "console.archive_command:export_results",
     "fleet": "console.fleet_command:run_fleet",

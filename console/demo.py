@@ -1,15 +1,19 @@
-"""`demo`: the stand-in, every scenario twice, then one fault that a status code does not see, caught and explained.
+"""`demo`: a fleet of all regions for a while, then every scenario twice, then one fault that a status code does not see, caught.
 
-Ends with 0 only when everything was as it should be: all runs passed, the fault was caught at the step that it breaks, and the
-journey passed again without it. Refuses any target but a stand-in of its own. Called by `console.app`.
+Ends with 0 only when everything was as it should be: the fleet's books are in order, all runs passed, the fault was caught at the
+step that it breaks, and the journey passed again without it. Refuses any target but a stand-in of its own.
+
+Called by `console.app`.
 """
 
 from __future__ import annotations
 
 import json
+import tempfile
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 from rich.padding import Padding
 from rich.text import Text
@@ -17,6 +21,8 @@ from rich.text import Text
 from console.choices import Choice, ChosenTarget, choose_scenarios, open_stand_in
 from console.desk import Desk
 from console.figures import count_text, duration_text, printable
+from console.fleet_command import show_fleet
+from console.fleet_places import EMBEDDED
 from console.objectives import load_objectives
 from console.progress import Progress
 from console.report import Report, print_summary
@@ -34,6 +40,9 @@ from slo.judgement import judge_lines
 
 __all__ = ["Lesson", "run_demo"]
 
+_FLEET_SCENARIOS = ("api-health", "web-health", "sign-in")
+_FLEET_EVERY_S = 5.0
+_FLEET_FOR_S = 20.0
 _ROUNDS = 2
 _TRIES = 3
 _CONTROL_DEADLINE_S = 5.0
@@ -65,12 +74,32 @@ async def run_demo(desk: Desk) -> ExitCode:
     desk.say("Probing a stand-in that is started for the demo")
     async with open_stand_in(desk.settings, say=desk.say) as chosen:
         choice = choose_scenarios(["*"], registry, chosen.target)
-        return await _show(desk, chosen, choice, registry)
+        in_order = await _show_fleet(desk, chosen)
+        if desk.stop.asked():
+            return ExitCode.INCONCLUSIVE
+        shown = await _show(desk, chosen, choice, registry)
+    if shown is ExitCode.PASSED and not in_order:
+        desk.console.print(Text("But the fleet's books were not in order; see its table.", style="bold red"))
+        return ExitCode.INCONCLUSIVE
+    return shown
+
+
+async def _show_fleet(desk: Desk, chosen: ChosenTarget) -> bool:
+    """A whole fleet for some seconds, in files and on a port of its own; True when its books were in order."""
+    regions = ", ".join(desk.settings.regions)
+    desk.console.print(Text(f"\n1. A fleet: a worker in each region ({regions}), a broker, a collector", style="bold"))
+    arguments = replace(
+        desk.arguments, scenarios=_FLEET_SCENARIOS, every_s=_FLEET_EVERY_S, for_s=_FLEET_FOR_S, broker=EMBEDDED
+    )
+    settings = replace(desk.settings, broker=replace(desk.settings.broker, port=0))
+    with tempfile.TemporaryDirectory(prefix="probe-fleet-demo-") as folder:
+        of_fleet = replace(desk, arguments=arguments, settings=settings)
+        return await show_fleet(of_fleet, chosen, Path(folder)) is ExitCode.PASSED
 
 
 async def _show(desk: Desk, chosen: ChosenTarget, choice: Choice, registry: Registry) -> ExitCode:
     console, clock = desk.console, desk.clock
-    console.print(Text(f"\n1. Every journey of a customer, {_ROUNDS} times", style="bold"))
+    console.print(Text(f"\n2. Every journey of a customer, {_ROUNDS} times", style="bold"))
     with Progress(console.file, clock, quiet=desk.arguments.quiet, each_step=False) as progress:
         async with open_environment(
             desk.arguments, desk.settings, chosen.target, choice.specs, clock=clock, progress=progress
@@ -78,7 +107,7 @@ async def _show(desk: Desk, chosen: ChosenTarget, choice: Choice, registry: Regi
             stage = _Stage(desk, environment, progress, chosen.target.base("control"))
             healthy = await stage.run(choice.specs, rounds=_ROUNDS)
             healthy += await stage.run_again(choice.specs, healthy)
-            progress.say(f"\n2. One fault: {_LESSON.promise}")
+            progress.say(f"\n3. One fault: {_LESSON.promise}")
             faulty, again = await stage.teach(_LESSON, registry.get(_LESSON.scenario))
             desk.stop.leave_be()
     left_out = (*(f"{name}: {reason}" for name, reason in choice.left_out), *map(str, registry.problems))

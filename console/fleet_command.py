@@ -39,6 +39,7 @@ log = structlog.get_logger(__name__)
 
 _LOOK_EVERY_S: Final = 1.0
 _STAND_IN_FOLDER: Final = "stand-in"
+_DATABASE: Final = "collector.db"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +50,6 @@ class Fleet:
     collector: CollectorProcess
     store: Store
     plan: Plan
-    database: str
 
 
 async def run_fleet(desk: Desk) -> ExitCode:
@@ -57,10 +57,13 @@ async def run_fleet(desk: Desk) -> ExitCode:
 
     The code says how the fleet did, not how the platform is: that is what the table is for.
     """
-    async with AsyncExitStack() as opened:
-        chosen = await opened.enter_async_context(open_target(desk.arguments.target, desk.settings, say=desk.say))
+    async with open_target(desk.arguments.target, desk.settings, say=desk.say) as chosen:
         folder = desk.settings.state_dir / _STAND_IN_FOLDER if chosen.stand_in else desk.settings.state_dir
-        return await show_fleet(desk, chosen, folder)
+        code = await show_fleet(desk, chosen, folder)
+    database = desk.arguments.database or (str(folder / _DATABASE) if chosen.stand_in else "")
+    where = f" --database {database}" if database else ""
+    desk.say(f"Look again: runner.py status{where}")
+    return code
 
 
 async def show_fleet(desk: Desk, chosen: ChosenTarget, folder: Path) -> ExitCode:
@@ -85,7 +88,7 @@ async def open_fleet(desk: Desk, chosen: ChosenTarget, folder: Path) -> AsyncIte
     plan = make_plan(options, settings)
     database = arguments.database or settings.collector.database
     if chosen.stand_in and not arguments.database:
-        database = str(folder / "collector.db")
+        database = str(folder / _DATABASE)
     if (file := sqlite_file(database)) is not None:
         file.parent.mkdir(parents=True, exist_ok=True)
     async with AsyncExitStack() as opened:
@@ -102,7 +105,7 @@ async def open_fleet(desk: Desk, chosen: ChosenTarget, folder: Path) -> AsyncIte
             RegionWorker(of_region, broker, options, plan, clock=desk.clock, folder=folder)
             for of_region in _by_region(settings)
         )
-        yield Fleet(workers, collector, store, plan, database)
+        yield Fleet(workers, collector, store, plan)
 
 
 def _by_region(settings: Settings) -> Sequence[Settings]:
@@ -197,5 +200,4 @@ async def _conclude(desk: Desk, fleet: Fleet, board: Board, reports: Sequence[Wo
         )
         return ExitCode.INCONCLUSIVE
     console.print(Text("Each of them ended exactly once in the store; nothing stays behind.", style="green"))
-    desk.say(f"Look again: runner.py status --database {fleet.database}")
     return ExitCode.PASSED
