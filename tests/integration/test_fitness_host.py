@@ -83,7 +83,9 @@ async def test_a_clock_that_is_off_for_certain_makes_its_minute_unfit(tmp_path: 
         host.note_clock_offset(-1_400_000_000, 500_000_000)
         assert host.minutes.reasons_of(minute_of(START_AT)) == ()
         host.note_clock_offset(-1_600_000_000, 500_000_000)
-        assert host.minutes.reasons_of(minute_of(START_AT)) == ("our clock and the collector's are 1.6 s apart (limit 1 s)",)
+        assert host.minutes.reasons_of(minute_of(START_AT)) == (
+            "our clock and the collector's are 1.6 s apart (limit 1 s)",
+        )
 
 
 async def test_what_others_know_counts_too(tmp_path: Path) -> None:

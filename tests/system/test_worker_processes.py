@@ -121,10 +121,13 @@ async def test_a_worker_that_is_killed_owes_nothing_twice_and_nothing_never(
         finally:
             worker.kill(lanes_too=lanes_too)
     last = WorkerProcess(tmp_path, target.url, every_ms)
-    await asyncio.to_thread(last.wait_ready)
-    seen = len(target.seen)
-    await until(lambda: len(target.seen) > seen + 1, "requests of the last life")
-    assert await asyncio.to_thread(last.stop) == 0
+    try:
+        await asyncio.to_thread(last.wait_ready)
+        seen = len(target.seen)
+        await until(lambda: len(target.seen) > seen + 1, "requests of the last life")
+        assert await asyncio.to_thread(last.stop) == 0
+    finally:
+        last.kill(lanes_too=False)
     books = books_of(last.outbox_path)
     for name in every_ms:
         endings = books.endings(name)
