@@ -2,8 +2,8 @@
 
 A command says "run this scenario now". The signature is HMAC-SHA-256 over the exact bytes of the command; a command that is too
 old, from the future, for another region, or that was heard before is refused, and so is everything that was issued before the
-probe has listened for a few seconds: what an earlier life of it has obeyed it cannot be told again. Whoever holds the key can command every region, so that a
-probe that is not trusted with that must not have it; without a key a probe listens to no commands.
+probe has listened for a few seconds: what an earlier life of it has obeyed it cannot be told again. Whoever holds the key can
+command every region, so that a probe that is not trusted with that must not have it; without a key it listens to no commands.
 
 Refuses to run anything. Called by the wiring of the worker, which listens, and of the console, which asks. Source: RFC 2104.
 """
