@@ -141,10 +141,11 @@ class Outbox:
         with self._translated():
             path.parent.mkdir(parents=True, exist_ok=True)
             self._db = sqlite3.connect(path, timeout=BUSY_TIMEOUT_S, isolation_level=None)
-            self._db.execute("PRAGMA journal_mode = WAL")
-            self._db.execute(f"PRAGMA synchronous = {durability.value}")
-            with self._transaction():
-                self.epoch = self._prepare()
+        try:
+            self.epoch = self._opened(durability)
+        except BaseException:
+            self._db.close()
+            raise
 
     def __enter__(self) -> Self:
         return self
@@ -246,6 +247,13 @@ class Outbox:
         """A number that changes when another process has written to the file."""
         version: int = self._db.execute("PRAGMA data_version").fetchone()[0]
         return version
+
+    def _opened(self, durability: Durability) -> int:
+        with self._translated():
+            self._db.execute("PRAGMA journal_mode = WAL")
+            self._db.execute(f"PRAGMA synchronous = {durability.value}")
+        with self._transaction():
+            return self._prepare()
 
     def _prepare(self) -> int:
         for statement in TABLES.split(";\n"):

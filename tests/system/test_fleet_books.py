@@ -9,6 +9,7 @@ import sqlite3
 import subprocess
 import sys
 from collections import Counter
+from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
 
@@ -62,14 +63,14 @@ async def test_every_slot_is_in_the_ledger_once_although_collector_lane_and_brok
 
 def stored_slots(database: Path) -> int:
     """Rows of endings, looked at without our own code."""
-    with sqlite3.connect(database) as db:
+    with closing(sqlite3.connect(database)) as db:
         (count,) = db.execute("SELECT count(*) FROM runs").fetchone()
     return int(count)
 
 
 def left_in(outbox: Path) -> int:
     """Entries and announcements that an outbox still has."""
-    with sqlite3.connect(outbox) as db:
+    with closing(sqlite3.connect(outbox)) as db:
         (count,) = db.execute("SELECT (SELECT count(*) FROM entries) + (SELECT count(*) FROM intents)").fetchone()
     return int(count)
 
