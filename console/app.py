@@ -41,7 +41,9 @@ _COMMANDS: Mapping[str, Callable[[Desk], Awaitable[ExitCode]]] = {
 }
 
 
+_ASK = "ask"
 _SERVICES = {
+    _ASK: "console.remote_command:ask_regions",
     "broker-config": "console.broker_command:write_broker_config",
     "demo": "console.demo:run_demo",
     "collector": "console.collector_command:run_collector",
@@ -98,7 +100,7 @@ async def _run(arguments: Arguments) -> ExitCode:
     with orderly_stop(quiet=arguments.with_parent) as stop:
         desk = Desk(arguments, settings, console, SystemClock(), stop)
         try:
-            return await _command(arguments.command)(desk)
+            return await _command(arguments.command or (_ASK if arguments.region else ""))(desk)
         except asyncio.CancelledError:
             if not stop.asked():
                 raise

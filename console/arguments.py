@@ -158,10 +158,12 @@ def _check_words(arguments: Arguments) -> None:
         raise OperatorError(f"`{command}` takes {_WITH_WORDS[command]}", where=rest[1])
     if command in _MUST_NAME and not rest:
         raise OperatorError(f"`{command}` needs {_WITH_WORDS[command]}", remedy=f"runner.py {command} NAME")
+    if arguments.broker and not command and not arguments.region:
+        raise OperatorError("--broker goes with --region: without one the scenario runs here", where="--broker")
     for option, value, commands in (
-        ("--region", arguments.region, ("worker",)),
+        ("--region", arguments.region, ("", "worker")),
         ("--for", arguments.for_s, ("fleet", "worker", "collector")),
-        ("--broker", arguments.broker, ("fleet", "worker", "collector")),
+        ("--broker", arguments.broker, ("", "fleet", "worker", "collector")),
         ("--database", arguments.database, ("fleet", "collector", "status", "export", "import")),
         ("--last", arguments.last_s, ("status", "export")),
         ("--certificate", arguments.certificate_file, ("broker-config",)),
@@ -169,7 +171,8 @@ def _check_words(arguments: Arguments) -> None:
         ("--client-authority", arguments.client_authority_file, ("broker-config",)),
     ):
         if value and command not in commands:
-            raise OperatorError(f"{option} goes with {', '.join(commands)}", where=option)
+            names = ", ".join(name or "--scenario" for name in commands)
+            raise OperatorError(f"{option} goes with {names}", where=option)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -225,7 +228,12 @@ def _add_output(parser: argparse.ArgumentParser) -> None:
 
 def _add_fleet(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("the fleet")
-    group.add_argument("--region", default="", metavar="NAME", help="the worker's region; default: the settings'")
+    group.add_argument(
+        "--region",
+        default="",
+        metavar="NAME",
+        help="the worker's region; with --scenario: ask the probes of these regions (eu-west,us-east)",
+    )
     group.add_argument(
         "--broker", default="", metavar="URL", help="mqtt://..., mqtts://... or embedded; default: the settings'"
     )

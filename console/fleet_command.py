@@ -149,6 +149,8 @@ async def _until_up(desk: Desk, fleet: Fleet, any_ended: asyncio.Task[None]) -> 
     """Until every lane walks its schedule: `--for` is counted from here. A lane that cannot is told of in the log."""
     while not any_ended.done() and not all(worker.is_ready() for worker in fleet.workers):
         await desk.clock.sleep(0.1)
+    if not any_ended.done():
+        desk.say("all lanes are up")
 
 
 async def _watch(desk: Desk, board: Board) -> None:

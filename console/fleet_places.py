@@ -16,9 +16,11 @@ from probes.messages import Address
 from probes.mqtt import BrokerAddress
 from probes.settings import Settings
 
-__all__ = ["EMBEDDED", "broker_address", "broker_url", "database_of", "outbox_path", "sqlite_file"]
+__all__ = ["EMBEDDED", "FLEET_KEY", "broker_address", "broker_url", "database_of", "outbox_path", "sqlite_file"]
 
 EMBEDDED: Final = "embedded"
+FLEET_KEY: Final = "fleet_key"
+"""The secret that commands to probes are signed with."""
 _SECRET: Final = "broker"  # noqa: S105 - the name of a secret
 _SQLITE: Final = "sqlite:///"
 

@@ -19,12 +19,13 @@ from pydantic import JsonValue
 
 from console.arguments import Arguments
 from console.desk import Desk
-from console.fleet_places import broker_address, outbox_path
+from console.fleet_places import FLEET_KEY, broker_address, outbox_path
 from console.lane_kit import BROWSER_LANE, FACTORY, HTTP_LANE, LaneOptions, Plan, make_plan
 from console.stopping import Stop
 from console.verdict import ExitCode
 from console.watching import until_told
 from probes.clock import Clock
+from probes.commands import CommandGate, RunCommand, command_topic
 from probes.errors import OperatorError
 from probes.evidence import EvidenceMode, EvidenceStore
 from probes.health import Health, open_health
@@ -34,7 +35,7 @@ from probes.outbox import Outbox, OutboxLimits
 from probes.settings import Settings
 from probes.stream import Stream
 from probes.worker import LanePlan, Worker, WorkerPlan, WorkerReport
-from probes.worker_pipe import ClockOrder
+from probes.worker_pipe import ClockOrder, Live, RunOrder
 
 __all__ = ["RegionWorker", "lane_options", "run_worker"]
 
@@ -96,6 +97,11 @@ class RegionWorker:
         self._broker = broker
         self._clock = clock
         self._stream: Stream | None = None
+        self._obeying: set[asyncio.Task[None]] = set()
+        self._gate: CommandGate | None = None
+        if FLEET_KEY in settings.secret_sources:
+            key = settings.secret(FLEET_KEY)
+            self._gate = CommandGate(key, fleet=settings.fleet, region=settings.region, now=clock.now())
         places = {HTTP_LANE: settings.worker.http_places, BROWSER_LANE: settings.worker.browser_places}
         self._worker = Worker(
             WorkerPlan(
@@ -112,6 +118,7 @@ class RegionWorker:
             ),
             clock=clock,
             open_stream=self._open_stream,
+            on_live=self._tell_live,
         )
 
     def is_ready(self) -> bool:
@@ -154,8 +161,33 @@ class RegionWorker:
             await asyncio.wait(beside)
 
     def _open_stream(self, outbox: Outbox) -> Stream:
-        self._stream = Stream(outbox, self.address, self._broker, clock=self._clock, status=self._worker.status)
+        handlers = {}
+        if self._gate is not None:
+            handlers[command_topic(self.address.fleet, self.address.region)] = self._heard_command
+        self._stream = Stream(
+            outbox, self.address, self._broker, clock=self._clock, status=self._worker.status, handlers=handlers
+        )
         return self._stream
+
+    def _heard_command(self, payload: bytes) -> None:
+        """Obey a command of the fleet; raises MessageError for any other, which the stream counts."""
+        if self._gate is None:
+            return
+        command = self._gate.admit(payload, now=self._clock.now())
+        log.info("command.heard", scenario=command.scenario, request_id=command.request_id)
+        task = asyncio.create_task(self._obey(command))
+        self._obeying.add(task)
+        task.add_done_callback(self._obeying.discard)
+
+    async def _obey(self, command: RunCommand) -> None:
+        order = RunOrder(request_id=command.request_id, scenario=command.scenario, seed=command.seed)
+        if not await self._worker.request(order):
+            reason: dict[str, JsonValue] = {"reason": f"no lane of this probe has {command.scenario!r}"}
+            self._tell_live(Live(request_id=command.request_id, what="refused", data=reason))
+
+    def _tell_live(self, event: Live) -> None:
+        if self._stream is not None:
+            self._stream.publish_live(event.model_dump_json().encode())
 
     async def _keep_clock(self) -> None:
         """Tell the lanes what the stream measures of this host's clock."""

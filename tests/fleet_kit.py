@@ -12,7 +12,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -64,13 +64,13 @@ class RunningFleet:
 
 
 @contextmanager
-def running_fleet(folder: Path, *options: str) -> Iterator[RunningFleet]:
+def running_fleet(folder: Path, *options: str, environ: Mapping[str, str] = {}) -> Iterator[RunningFleet]:
     """`runner.py fleet` against its own stand-in; killed if the test leaves it."""
     database = folder / "fleet.db"
     with subprocess.Popen(
         [sys.executable, "-u", "runner.py", "fleet", "--database", str(database), *options],
         cwd=ROOT,
-        env=fleet_environment(folder),
+        env={**fleet_environment(folder), **environ},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

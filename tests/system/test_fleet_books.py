@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
+import socket
 import sqlite3
 import subprocess
 import sys
+import time
 from collections import Counter
+from collections.abc import Mapping
 from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
@@ -20,6 +24,7 @@ from collector.store import open_store
 from probes.clock import SystemClock
 from tests.fleet_kit import ROOT, children_of, fleet_environment, running_fleet
 
+DEAF_S = 6
 REGIONS = {"eu-west", "us-east", "ap-south"}
 SCENARIOS = ("--scenario", "web-health", "--scenario", "sign-in", "--every", "2s")
 
@@ -92,12 +97,12 @@ def test_status_export_and_import_tell_the_same_of_a_fleet_that_has_ended(tmp_pa
     assert {probe["said"]["outbox"]["entries"] for probe in first["probes"]} == {0}
 
 
-def told(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
+def told(folder: Path, *words: str, environ: Mapping[str, str] = {}) -> subprocess.CompletedProcess[str]:
     """The command, run to its end."""
     return subprocess.run(
         [sys.executable, "runner.py", *words],
         cwd=ROOT,
-        env=fleet_environment(folder),
+        env={**fleet_environment(folder), **environ},
         capture_output=True,
         text=True,
         timeout=60,
@@ -105,7 +110,7 @@ def told(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)])
 def test_a_fleet_that_is_stopped_early_leaves_no_process(tmp_path: Path, number: signal.Signals) -> None:
     """Also before its workers are up, and when the signal reaches the whole process group as Ctrl-C does."""
     with running_fleet(tmp_path, "--scenario", "web-health", "--every", "2s") as fleet:
@@ -115,3 +120,30 @@ def test_a_fleet_that_is_stopped_early_leaves_no_process(tmp_path: Path, number:
         fleet.process.wait(120)
     gone = [pid for pid in children if not Path(f"/proc/{pid}").exists()]
     assert gone == children, "".join(fleet.lines)
+
+
+async def test_probes_of_two_regions_run_something_when_they_are_asked_with_the_fleets_key(tmp_path: Path) -> None:
+    """Steps come live from each; the runs are stored and owed to nobody; a command with another key is not obeyed."""
+    own = tmp_path / "own.toml"
+    own.write_text('[secrets.fleet_key]\nenv = "FLEET_KEY"\n', encoding="utf-8")
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", 0))
+        port = str(held.getsockname()[1])
+    key = {"FLEET_KEY": "0123456789abcdef0123456789abcdef", "PROBE_FLEET_BROKER_PORT": port}
+    options = ("--scenario", "sign-in", "--every", "30m", "--settings", str(own))
+    ask = ("--scenario", "sign-in", "--region", "eu-west,ap-south", "--settings", str(own))
+    with running_fleet(tmp_path, *options, environ=key) as fleet:
+        fleet.wait_for(lambda: any("workers (" in line for line in fleet.lines), "workers")
+        listening_from_s = time.monotonic()
+        fleet.wait_for(lambda: any("all lanes are up" in line for line in fleet.lines), "lanes")
+        fleet.wait_for(lambda: time.monotonic() > listening_from_s + DEAF_S, "the end of the time without commands")
+        answer = told(tmp_path, *ask, environ=key)
+        assert answer.returncode == 0, answer.stdout + answer.stderr + "".join(fleet.lines)
+        assert len(re.findall(r"(?m)^eu-west +sign-in +session +pass", answer.stdout)) == 1
+        assert len(re.findall(r"(?m)^ap-south +sign-in +session +pass", answer.stdout)) == 1
+        assert fleet.stop() == 0, "".join(fleet.lines)
+    now = SystemClock().now()
+    async with open_store(str(fleet.database)) as store:
+        runs = await store.runs(now - timedelta(hours=1), now)
+    asked = [run.identity for run in runs if run.identity.attempt == 1]
+    assert {identity.region for identity in asked} == {"eu-west", "ap-south"}

@@ -93,7 +93,8 @@ def test_a_setting_that_could_not_work_is_refused_at_once(variable: str, text: s
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ("list --region eu", "--region goes with worker"),
+        ("list --region eu", "--region goes with --scenario, worker"),
+        ("--scenario quote --broker mqtt://b", "--broker goes with --region"),
         ("--scenario quote --for 2m", "--for goes with fleet"),
         ("export", "needs one file"),
         ("import a b", "takes one file"),

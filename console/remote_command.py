@@ -1,0 +1,144 @@
+"""`--scenario NAME --region eu-west,us-east`: asks the running probes there to run it now, and shows their steps live.
+
+The command is signed with the fleet's key and lives for half a minute. What comes back live is for the screen: the record goes
+its usual way to the collector. Refuses to choose: each scenario is asked of every region that was named. Called by `console.app`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Final
+
+from pydantic import JsonValue, ValidationError
+from rich.text import Text
+
+from console.desk import Desk
+from console.figures import duration_text, printable
+from console.fleet_places import FLEET_KEY, broker_address
+from console.verdict import ExitCode, exit_code_of
+from console.wiring import load_scenarios
+from probes.commands import RunCommand, command_topic, sign_command
+from probes.errors import OperatorError
+from probes.messages import MessageError, parse_address
+from probes.mqtt import Connection, open_client, payload_of, subscribe
+from probes.records import Run
+from probes.registry import is_glob
+from probes.wire import WireError, parse_run
+from probes.worker_pipe import Live
+
+__all__ = ["ask_regions"]
+
+_LIFE: Final = timedelta(seconds=30)
+_GRACE_S: Final = 30.0
+
+
+@dataclass(slots=True)
+class _Asked:
+    """What was asked for: by request id the region and scenario, and what has come back."""
+
+    waiting: dict[str, tuple[str, str]]
+    runs: list[Run] = field(default_factory=list)
+    refused: int = 0
+
+
+async def ask_regions(desk: Desk) -> ExitCode:
+    """Ask, show, and wait for every answer; the exit code is that of the runs, 3 when a region did not answer."""
+    arguments, settings = desk.arguments, desk.settings
+    regions = tuple(dict.fromkeys(name.strip() for name in arguments.region.split(",") if name.strip()))
+    for region in regions:
+        if region not in settings.regions:
+            raise OperatorError(f"region {region!r} is not one of {', '.join(settings.regions)}", where="--region")
+    specs = load_scenarios(arguments, settings).select(arguments.scenarios)
+    if any(is_glob(word) for word in arguments.scenarios):
+        raise OperatorError("ask regions for scenarios by their names, not by a glob", where="--scenario")
+    key, broker = settings.secret(FLEET_KEY), broker_address(arguments.broker, settings)
+    now = desk.clock.now()
+    commands = [
+        RunCommand(
+            fleet=settings.fleet,
+            region=region,
+            request_id=secrets.token_hex(16),
+            scenario=spec.name,
+            seed=arguments.seed,
+            issued_at=now,
+            expires_at=now + _LIFE,
+        )
+        for spec in specs
+        for region in regions
+    ]
+    asked = _Asked({command.request_id: (command.region, command.scenario) for command in commands})
+    async with open_client(broker, client_id=f"{settings.fleet}::ask-{secrets.token_hex(4)}") as client:
+        await subscribe(client, broker, f"fleet/v1/{settings.fleet}/live/+/+")
+        for command in commands:
+            await client.publish_soon(command_topic(settings.fleet, command.region), sign_command(command, key))
+        desk.say(f"asked {', '.join(regions)} to run {', '.join(spec.name for spec in specs)}")
+        deadline_s = max(spec.timeout_s for spec in specs) + _GRACE_S
+        await desk.stop.guard(_show_until_done(desk, client, asked, deadline_s))
+    desk.stop.leave_be()
+    for region, scenario in asked.waiting.values():
+        desk.console.print(Text(f"{region}: no end of {scenario} was heard; is a probe with the fleet's key up there?"))
+    return exit_code_of(asked.runs, interrupted=bool(asked.waiting or asked.refused))
+
+
+async def _show_until_done(desk: Desk, client: Connection, asked: _Asked, deadline_s: float) -> None:
+    try:
+        async with asyncio.timeout(deadline_s):
+            async for message in client.messages:
+                _show(desk, message.topic.value, payload_of(message), asked)
+                if not asked.waiting:
+                    return
+    except TimeoutError:
+        return
+
+
+def _show(desk: Desk, topic: str, payload: bytes, asked: _Asked) -> None:
+    """One event of one probe; what is not for us, or makes no sense, is passed over."""
+    try:
+        _, sender = parse_address(topic)
+        event = Live.model_validate_json(payload)
+        if asked.waiting.get(event.request_id, ("",))[0] != sender.region:
+            return
+        line = _line(event, asked)
+    except (MessageError, ValidationError, WireError, KeyError, TypeError):
+        return
+    if line and not desk.arguments.quiet:
+        desk.console.print(Text(f"{sender.region:<10} {line}"), soft_wrap=True)
+
+
+def _line(event: Live, asked: _Asked) -> str:
+    """What to say about an event, empty for nothing; an end is taken off the list."""
+    scenario = asked.waiting[event.request_id][1]
+    head = f"{scenario:<14}"
+    match event.what:
+        case "run_started":
+            return printable(f"{scenario}: run {event.data['run_id']}")
+        case "step_finished":
+            return f"{head} {_step_text(event.data['step'])}"
+        case "refused":
+            del asked.waiting[event.request_id]
+            asked.refused += 1
+            return f"{head} refused: {printable(str(event.data['reason']))}"
+        case "run_finished":
+            run = parse_run(json.dumps(event.data["run"]).encode())
+            asked.runs.append(run)
+            del asked.waiting[event.request_id]
+            why = (
+                f": {run.failure.kind.value} in {printable(run.failed_step)}: {printable(run.failure.message)}"
+                if run.failure
+                else ""
+            )
+            return f"{head} {run.outcome.value} after {duration_text(run.duration_ns)}{why}"
+    return ""
+
+
+def _step_text(step: JsonValue) -> str:
+    if not isinstance(step, Mapping):
+        return ""
+    duration_ns = step.get("duration_ns", 0)
+    shown = duration_text(duration_ns) if isinstance(duration_ns, int) else ""
+    return f"  {printable(str(step.get('name', ''))):<12} {printable(str(step.get('outcome', '')))} {shown}"
