@@ -1,8 +1,9 @@
 """When runs are due: slots that are fixed in advance, from nothing but the epoch, the interval and the region.
 
-A slot is an instant at which a scenario owes a run. Slots are aligned to the Unix epoch and each region is shifted by its
-share of the interval, so that every probe, and the collector, can say which slots exist without asking anybody; "last run
-plus interval" would drift, and would hide the slots that an overloaded probe never started.
+A slot is an instant at which a scenario owes a run. Slots are aligned to the Unix epoch, each region is shifted by its share of
+the interval, and each scenario by a place of its own within that share, so that every probe, and the collector, can say which
+slots exist without asking anybody; "last run plus interval" would drift, and would hide the slots that an overloaded probe
+never started.
 
 Pure: no clock, no I/O; instants come in as arguments. Refuses to decide what runs when two slots are due at once (that is
 `probes.worker`). Called by the worker, which starts runs, and by the collector's ledger, which knows what was owed.
@@ -10,6 +11,7 @@ Pure: no clock, no I/O; instants come in as arguments. Refuses to decide what ru
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -88,6 +90,9 @@ class Schedule:
 def schedule_for(scenario: str, *, interval_s: float, region: str, regions: tuple[str, ...]) -> Schedule:
     """The schedule of a scenario in a region: shifted by `interval * position / regions`, in the order of the settings.
 
+    Within its region's share of the interval each scenario has a place of its own, drawn from its name, so that not all of
+    them are due at once and wait for each other. It is the same in every region and at every start.
+
     The tolerance is half the distance to the next region's slot, at most 30 s, so that a late run of one region never
     passes for the run of the next. Raises OperatorError for an interval under 1 s or a region that is not in the list.
     """
@@ -98,11 +103,12 @@ def schedule_for(scenario: str, *, interval_s: float, region: str, regions: tupl
     if region not in regions:
         message = f"region {region!r} is not one of this fleet's regions ({', '.join(regions) or 'none'})"
         raise OperatorError(message, where="fleet.regions", remedy="Add it to the settings or correct the name")
-    share_ms = interval_ms // len(regions)
+    share_ms = max(1, interval_ms // len(regions))
+    place_ms = zlib.crc32(scenario.encode()) % share_ms
     return Schedule(
         scenario=scenario,
         interval_ms=interval_ms,
-        phase_ms=interval_ms * regions.index(region) // len(regions),
+        phase_ms=interval_ms * regions.index(region) // len(regions) + place_ms,
         tolerance_ms=max(1, min(MAX_TOLERANCE_MS, share_ms // 2)),
     )
 

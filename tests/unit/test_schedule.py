@@ -33,12 +33,23 @@ def test_regions_share_an_interval_evenly() -> None:
         schedule_for("api-health", interval_s=60, region=region, regions=REGIONS).slot_at_or_after(NOON)
         for region in REGIONS
     ]
-    assert [(slot - NOON).total_seconds() for slot in slots] == [0, 20, 40]
+    assert [(slot - slots[0]).total_seconds() for slot in slots] == [0, 20, 40]
+    assert 0 <= (slots[0] - NOON).total_seconds() < 20
+
+
+def test_scenarios_of_one_interval_are_not_all_due_at_once() -> None:
+    """Each has a place of its own in its region's share of the interval, the same whenever it is asked."""
+    names = [f"scenario-{number}" for number in range(20)]
+    phases = [schedule_for(n, interval_s=60, region="us-east", regions=REGIONS).phase_ms for n in names]
+    assert phases == [schedule_for(n, interval_s=60, region="us-east", regions=REGIONS).phase_ms for n in names]
+    assert all(20_000 <= phase < 40_000 for phase in phases)
+    assert max(phases) - min(phases) > 10_000
+    assert len(set(phases)) == len(names)
 
 
 def test_an_instant_on_a_slot_is_that_slot() -> None:
     """The range is closed at its start."""
-    schedule = schedule_for("api-health", interval_s=60, region="eu-west", regions=REGIONS)
+    schedule = Schedule("api-health", interval_ms=60_000, phase_ms=0, tolerance_ms=10_000)
     assert schedule.slot_at_or_after(NOON) == schedule.slot_at_or_before(NOON) == NOON
     assert schedule.slot_at_or_after(NOON + timedelta(microseconds=1)) == NOON + timedelta(minutes=1)
 
