@@ -84,10 +84,10 @@ def test_it_is_gone_when_its_parent_was_killed() -> None:
     owner.stdin.close()
     owner.stdout.close()
     give_up_at_s = time.monotonic() + DEADLINE_S
-    while (alive := is_running(int(pid))) and time.monotonic() < give_up_at_s:
+    # A process whose first thread has ended may hold its sockets until the last one has.
+    while (held := is_running(int(pid)) or listening(BrokerAddress(url))) and time.monotonic() < give_up_at_s:
         time.sleep(0.02)
-    assert not alive
-    assert not listening(BrokerAddress(url))
+    assert not held
 
 
 def is_running(pid: int) -> bool:
