@@ -76,7 +76,7 @@ def find_browser(setting: str = "") -> BrowserChoice:
     raise DependencyError(
         f"no browser was found: neither Playwright's own nor a Chrome or Chromium of this system{seen}",
         remedy=f"Type `make setup`, or `{sys.executable} -m playwright install chromium`, or on Debian as root "
-        "`apt-get install chromium`, or set `browser` to the path of a Chrome or Chromium",
+        "`apt-get install chromium`, or set `browser.path` to the path of a Chrome or Chromium",
     )
 
 
