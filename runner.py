@@ -32,7 +32,7 @@ else:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Do what the arguments ask for; the exit code is 0, 1, 2 or 3 (docs/reference/cli.md)."""
+    """Do what the arguments ask for; the exit code is 0, 1, 2, 3 or 4 (docs/reference/cli.md)."""
     return hand_over() if UNFIT else console_main(argv)
 
 

@@ -1,7 +1,7 @@
 """`python -m bench [NAME ...]`: runs the benches, prints what they measured, ends with 1 when a stated goal is missed.
 
-Names: truth, connect, browser, cost, upload, stream, ingest; without a name all of them, in some minutes. Called by
-`make bench`.
+Names: truth, connect, browser, cost, upload, stream, ingest, collectors, catchup, memory, scoring, gate, viewers, alerts; without
+a name all of them, in some minutes. Called by `make bench`.
 """
 
 from __future__ import annotations
@@ -13,7 +13,22 @@ from collections.abc import Callable
 
 from rich.console import Console
 
-from bench import browser_noise, cost, ingest, slow_connect, stream, truth, upload
+from bench import (
+    alerts,
+    browser_noise,
+    catchup,
+    collectors,
+    cost,
+    gate,
+    ingest,
+    memory,
+    scoring,
+    slow_connect,
+    stream,
+    truth,
+    upload,
+    viewers,
+)
 from bench.report import Findings
 
 _BENCHES: dict[str, Callable[[], list[Findings]]] = {
@@ -24,6 +39,13 @@ _BENCHES: dict[str, Callable[[], list[Findings]]] = {
     "upload": upload.run,
     "stream": stream.run,
     "ingest": ingest.run,
+    "collectors": collectors.run,
+    "catchup": catchup.run,
+    "memory": memory.run,
+    "scoring": scoring.run,
+    "gate": gate.run,
+    "viewers": viewers.run,
+    "alerts": alerts.run,
 }
 
 

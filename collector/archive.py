@@ -2,7 +2,7 @@
 
 A file holds the entries as the probes sent them, so that nothing is lost on the way and importing it twice, or into the store
 it came from, changes nothing. Parquet has the columns that people ask about beside the record. The books of sequence numbers
-stay behind: they belong to the store that received them.
+go along, so that the store that is gone on with does not take for missing what another one has received.
 
 Refuses to know SQL (`collector.store`). Called by the commands `export` and `import`.
 """
@@ -13,20 +13,24 @@ import asyncio
 import gzip
 import json
 import re
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
+import zlib
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import IO, Any, Final
 
+from collector.scoring import Scorer
+from collector.step_rows import STEPS_ENDING
 from collector.store import ArchivedEntry, Store
+from collector.store_book_archive import BOOKS
 from collector.store_decode import decode_run
 from collector.store_intake import Intake, file_entry
 from collector.store_packing import deflated_entries
 from probes.errors import DependencyError, OperatorError
 from probes.ledger_entries import SlotEnd, parse_entry
-from probes.messages import Address, MessageError, RawEntry
+from probes.messages import MAX_BODY_BYTES, Address, MessageError, RawEntry
 from probes.outbox import EntryKind
 from probes.wire import WireError
 
@@ -37,6 +41,9 @@ CHUNK_ENTRIES: Final = 500
 LINE_FORM: Final = re.compile(
     rb'\{"v":1,"fleet":"([^"\\]*)","region":"([^"\\]*)","probe":"([^"\\]*)","kind":"([a-z]+)","body":(\{.*\})\}\s*'
 )
+KIND_FORM: Final = re.compile(r"[a-z]{1,16}")
+BODY_FORM: Final = re.compile(rb"\{.*\}")
+MAX_LINE_BYTES: Final = MAX_BODY_BYTES + 4_096
 Write = Callable[[Sequence[ArchivedEntry]], None]
 
 
@@ -70,11 +77,12 @@ async def export_file(store: Store, path: Path, *, from_at: datetime, until_at: 
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            count = 0
+            count, books = 0, await store.archived_books()
             with opened(draft) as write:
                 async for entries in store.entries(from_at, until_at):
                     await asyncio.to_thread(write, entries)
                     count += len(entries)
+                await asyncio.to_thread(write, books)
             file_bytes = await asyncio.to_thread(lambda: draft.stat().st_size)
             draft.replace(path)
         finally:
@@ -85,37 +93,46 @@ async def export_file(store: Store, path: Path, *, from_at: datetime, until_at: 
     return Exported(path, count, file_bytes)
 
 
-async def import_file(store: Store, path: Path) -> Imported:
+async def import_file(store: Store, path: Path, *, now: datetime) -> Imported:
     """Bring an exported file into the store; entries that are there already are left as they are.
 
     Raises OperatorError for a file that cannot be read or is none of ours; what came before that place is imported.
     """
+    if path.name.endswith(STEPS_ENDING):
+        message = "step events are no archive: they say what counts, and not what was recorded"
+        raise OperatorError(
+            message, where=str(path), remedy="Import what `export` wrote as .parquet, .jsonl or .jsonl.gz"
+        )
     entries = new = duplicates = conflicts = quarantined = 0
-    async for chunk in chunks_of(path):
-        result = await store.file_arrivals(intakes_of(chunk))
+    books: list[ArchivedEntry] = []
+    async for everything in chunks_of(path):
+        chunk = [entry for entry in everything if entry.kind != BOOKS]
+        books += [entry for entry in everything if entry.kind == BOOKS]
+        result = await store.file_arrivals(intakes_of(chunk, store.scores.scorer))
         entries += len(chunk)
         new += result.slots
         duplicates += result.duplicates
         conflicts += result.conflicts
         quarantined += result.quarantined
+    await store.unite_books(books, now=now)
     return Imported(entries, new, duplicates, conflicts, quarantined)
 
 
-def intakes_of(entries: Sequence[ArchivedEntry]) -> list[Intake]:
+def intakes_of(entries: Sequence[ArchivedEntry], scorer: Scorer | None = None) -> list[Intake]:
     """Entries as deliveries without sequence numbers, one for each probe."""
     by_sender: dict[Address, list[ArchivedEntry]] = {}
     for entry in entries:
         by_sender.setdefault(entry.sender, []).append(entry)
-    return [intake_of(sender, of_sender) for sender, of_sender in by_sender.items()]
+    return [intake_of(sender, of_sender, scorer) for sender, of_sender in by_sender.items()]
 
 
-def intake_of(sender: Address, entries: Sequence[ArchivedEntry]) -> Intake:
+def intake_of(sender: Address, entries: Sequence[ArchivedEntry], scorer: Scorer | None) -> Intake:
     """The entries of one probe as one delivery; it counts as received when its newest slot was due."""
     raw = tuple(RawEntry(number, entry.kind, entry.body) for number, entry in enumerate(entries, 1))
     form, content = deflated_entries(b"%d %s %s" % (entry.seq, entry.kind.encode(), entry.body) for entry in raw)
     judged = Intake(sender, 0, 0, [], raw, form, content)
     for line, entry in enumerate(raw):
-        file_entry(judged, line, entry)
+        file_entry(judged, line, entry, scorer)
     newest_us = max((slot.slot_ms * 1000 for slot in judged.slots), default=0)
     return judged.received_at(newest_us)
 
@@ -160,20 +177,21 @@ def line_chunks(path: Path) -> Iterator[list[ArchivedEntry]]:
     chunk: list[ArchivedEntry] = []
     try:
         with gzip.open(path, "rb") if path.name.endswith(".gz") else path.open("rb") as file:
-            for number, line in enumerate(typed(file), 1):
+            for number, line in enumerate(bounded_lines(file), 1):
                 chunk.append(entry_of_line(line, f"{path}:{number}"))
                 if len(chunk) == CHUNK_ENTRIES:
                     yield chunk
                     chunk = []
-    except (OSError, EOFError) as error:
+    except (OSError, EOFError, zlib.error) as error:
         raise unreadable(path, error) from error
     if chunk:
         yield chunk
 
 
-def typed(file: IO[bytes] | gzip.GzipFile) -> Iterable[bytes]:
-    """The lines of a file."""
-    return file
+def bounded_lines(file: IO[bytes] | gzip.GzipFile) -> Iterator[bytes]:
+    """The lines of a file; one that is longer than any entry comes in pieces, which are none."""
+    while line := file.readline(MAX_LINE_BYTES):
+        yield line
 
 
 def entry_of_line(line: bytes, where: str) -> ArchivedEntry:
@@ -182,16 +200,24 @@ def entry_of_line(line: bytes, where: str) -> ArchivedEntry:
     try:
         if match is not None:
             fleet, region, probe, kind, body = match.groups()
-            return ArchivedEntry(Address(fleet.decode(), region.decode(), probe.decode()), kind.decode(), body)
+            return entry_of(fleet.decode(), region.decode(), probe.decode(), kind.decode(), body)
         found = json.loads(line)
         if found["v"] == FORM:
             body = json.dumps(found["body"], separators=(",", ":"), ensure_ascii=False).encode()
-            return ArchivedEntry(Address(found["fleet"], found["region"], found["probe"]), str(found["kind"]), body)
-    except (ValueError, KeyError, TypeError, MessageError) as error:
+            return entry_of(found["fleet"], found["region"], found["probe"], found["kind"], body)
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         message = f"this line is no entry of an archive: {error}"
         raise OperatorError(message, where=where, remedy="Import files that `export` has written") from error
     message = f"the archive has version {found['v']!r}, and this program reads {FORM}"
     raise OperatorError(message, where=where, remedy="Use the newer program that wrote it")
+
+
+def entry_of(fleet: str, region: str, probe: str, kind: str, body: bytes) -> ArchivedEntry:
+    """An entry that is no more than one when it is stored beside others as a line; raises MessageError for any other."""
+    if not KIND_FORM.fullmatch(kind) or not BODY_FORM.fullmatch(body):
+        message = f"this is no entry of any kind: {kind[:40]!r} {body[:40]!r}"
+        raise MessageError(message)
+    return ArchivedEntry(Address(fleet, region, probe), kind, body)
 
 
 @contextmanager
@@ -217,10 +243,10 @@ def parquet_chunks(path: Path) -> Iterator[list[ArchivedEntry]]:
             names = ["fleet", "region", "probe", "kind", "body"]
             for batch in file.iter_batches(CHUNK_ENTRIES, columns=names):
                 yield [
-                    ArchivedEntry(Address(row["fleet"], row["region"], row["probe"]), row["kind"], row["body"].encode())
+                    entry_of(row["fleet"], row["region"], row["probe"], row["kind"], row["body"].encode())
                     for row in batch.to_pylist()
                 ]
-    except (OSError, arrow.ArrowException, KeyError, MessageError) as error:
+    except (OSError, arrow.ArrowException, KeyError, TypeError, AttributeError, MessageError) as error:
         raise unreadable(path, error) from error
 
 

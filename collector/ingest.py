@@ -19,14 +19,15 @@ from collections import deque
 from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass
 
+import aiomqtt
 import structlog
 
-from collector.store import Delivery, Receipt, Store
+from collector.store import MAX_STATUS_BYTES, Delivery, Receipt, Store
 from collector.store_session import StoreError, StoreRefusedError
 from probes.clock import Clock
 from probes.clock_offset import answer_time_request
 from probes.messages import Acknowledgement, Address, Hello, MessageError, parse_address, ranges_of
-from probes.mqtt import BrokerAddress, BrokerUnavailableError, Connection, open_client, payload_of, subscribe
+from probes.mqtt import BrokerAddress, BrokerUnavailableError, Connection, open_client, subscribe
 
 __all__ = ["Ingest", "IngestLimits", "IngestState"]
 
@@ -34,7 +35,10 @@ log = structlog.get_logger(__name__)
 
 NANOSECONDS = 1_000_000_000
 SHARED_BY = "collectors"
+MAX_STATUSES = 10_000
+MAX_TOLD_TOPIC = 120
 RANGES_AT_ONCE = 5_000  # a message holds at most twice as many; an honest probe's numbers are few ranges
+SAY_DEADLINE_S = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +102,7 @@ class Ingest:
         self._statuses: dict[Address, tuple[bytes, Delivery]] = {}
         self._receipts: deque[Receipt] = deque()
         self._owes_hello = False
+        self._client: Connection | None = None
         self._arrived = asyncio.Event()
         self._committed = asyncio.Event()
 
@@ -133,7 +138,25 @@ class Ingest:
             self.state.connected = True
             self.state.connects += 1
             log.info("ingest.connected", broker=self._broker.url, mqtt_version=int(client.version))
-            await first_to_end(self._listen(client), self._keep_acknowledging(client))
+            self._client = client
+            try:
+                await first_to_end(self._listen(client), self._keep_acknowledging(client))
+            finally:
+                self._client = None
+
+    async def say(self, topic: str, payload: bytes) -> None:
+        """Publish on this connection, for a broker may allow a user no second one; returns when the broker has it.
+
+        Raises BrokerUnavailableError when it does not take it.
+        """
+        client = self._client
+        if client is None:
+            raise BrokerUnavailableError("not connected to the broker", where=self._broker.url)
+        try:
+            async with asyncio.timeout(SAY_DEADLINE_S):
+                await client.publish_soon(topic, payload)
+        except (TimeoutError, aiomqtt.MqttError) as error:
+            raise BrokerUnavailableError("the broker did not take a message", where=self._broker.url) from error
 
     def _say_hello(self, client: Connection) -> None:
         """Ask every probe, by a boot that is new to it, to send again what is unacknowledged."""
@@ -153,21 +176,25 @@ class Ingest:
         await subscribe(client, self._broker, f"{topics}/time/+/+")
 
     async def _listen(self, client: Connection) -> None:
-        async for message in client.messages:
-            topic, payload = message.topic.value, payload_of(message)
-            delivery = Delivery(topic, payload, self._clock.now())
-            self.state.deliveries += 1
-            if topic.startswith(self._status_topics):
-                self._heard_status(delivery)
-            elif topic.startswith(self._time_topics):
-                self._answer_time(client, delivery)
-            elif self.state.inbox_bytes + len(payload) > self._limits.inbox_bytes:
-                self._shed()
-            else:
-                self._inbox.append(delivery)
-                self.state.inbox_bytes += len(payload)
-                self.state.inbox_most_bytes = max(self.state.inbox_most_bytes, self.state.inbox_bytes)
-            self._arrived.set()
+        def heard(topic: str, payload: bytes, _is_retained: bool) -> None:  # noqa: FBT001 - the connection says so
+            self._heard(client, Delivery(topic, payload, self._clock.now()))
+
+        await client.hand_over(heard)
+
+    def _heard(self, client: Connection, delivery: Delivery) -> None:
+        state, topic, payload_bytes = self.state, delivery.topic, len(delivery.payload)
+        state.deliveries += 1
+        if topic.startswith(self._status_topics):
+            self._heard_status(delivery)
+        elif topic.startswith(self._time_topics):
+            self._answer_time(client, delivery)
+        elif state.inbox_bytes + payload_bytes > self._limits.inbox_bytes:
+            self._shed()
+        else:
+            self._inbox.append(delivery)
+            state.inbox_bytes += payload_bytes
+            state.inbox_most_bytes = max(state.inbox_most_bytes, state.inbox_bytes)
+        self._arrived.set()
 
     def _shed(self) -> None:
         """The database is too slow or away: leave this to the probe, which keeps it and sends it again."""
@@ -179,9 +206,19 @@ class Ingest:
     def _heard_status(self, delivery: Delivery) -> None:
         try:
             _, sender = parse_address(delivery.topic)
-        except MessageError:
+        except MessageError as error:
+            self._refuse(delivery, str(error))
             return
-        self._statuses[sender] = (delivery.payload, delivery)
+        if len(delivery.payload) > MAX_STATUS_BYTES:
+            self._refuse(delivery, f"a status of {len(delivery.payload)} bytes is over the bound of {MAX_STATUS_BYTES}")
+        elif sender not in self._statuses and len(self._statuses) >= MAX_STATUSES:
+            self._refuse(delivery, "the status of too many probes waits to be stored")  # each says it again soon
+        else:
+            self._statuses[sender] = (delivery.payload, delivery)
+
+    def _refuse(self, delivery: Delivery, reason: str) -> None:
+        self.state.messages_refused += 1
+        log.warning("ingest.message_refused", topic=delivery.topic[:MAX_TOLD_TOPIC], error=reason)
 
     def _answer_time(self, client: Connection, delivery: Delivery) -> None:
         """Tell a probe what time it is here: at once, because every delay between the stamps is its error bound."""
@@ -189,8 +226,7 @@ class Ingest:
             _, sender = parse_address(delivery.topic)
             answer = answer_time_request(delivery.payload, received_at=delivery.received_at, clock=self._clock)
         except MessageError as error:
-            self.state.messages_refused += 1
-            log.warning("ingest.message_refused", topic=delivery.topic, error=str(error))
+            self._refuse(delivery, str(error))
             return
         client.publish_soon(sender.topic("clock"), answer, qos=0)
 

@@ -29,7 +29,9 @@ __all__ = [
     "SlotLine",
     "accounts_of",
     "by_region",
+    "in_force",
     "lines_of",
+    "name_of",
 ]
 
 GRACE: Final = timedelta(seconds=60)
@@ -155,7 +157,7 @@ def accounts_of(
     for ending in within:
         if (ending.series, ending.slot_at) not in owed:
             counts[ending.series].unowed += 1
-    return [Account(series, counts[series]) for series in sorted(counts, key=_name_of)]
+    return [Account(series, counts[series]) for series in sorted(counts, key=name_of)]
 
 
 def lines_of(
@@ -185,7 +187,7 @@ def in_force(debts: Iterable[Debt]) -> Iterator[tuple[Debt, datetime | None]]:
     by_series: dict[Series, list[Debt]] = defaultdict(list)
     for debt in debts:
         by_series[debt.series].append(debt)
-    for series in sorted(by_series, key=_name_of):
+    for series in sorted(by_series, key=name_of):
         in_order = sorted(by_series[series], key=lambda debt: debt.from_at)
         taken_over: list[datetime | None] = [*(debt.from_at for debt in in_order[1:]), None]
         for debt, replaced_at in zip(in_order, taken_over, strict=True):
@@ -208,6 +210,7 @@ def by_region(accounts: Iterable[Account]) -> Mapping[tuple[str, str], SlotCount
     return dict(sorted(sums.items()))
 
 
-def _name_of(series: Series) -> tuple[str, str, str, str]:
+def name_of(series: Series) -> tuple[str, str, str, str]:
+    """What series are sorted by."""
     address = series.address
     return series.scenario, address.fleet, address.region, address.probe

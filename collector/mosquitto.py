@@ -199,6 +199,7 @@ def rendered_access(plan: MosquittoPlan) -> str:
         blocks.append((probe_username(probe), [*own, *heard, *shared]))
     collector = [("read", f"{topics}/{channel}/+/+") for channel in PROBE_WRITES]
     collector += [("write", f"{topics}/acks/+/+"), ("write", f"{topics}/clock/+/+"), ("write", f"{topics}/hello")]
+    collector += [("write", f"{topics}/commands/+")]  # what it asks is signed: without the fleet's key nobody obeys
     blocks += [(client_name("collector", name), collector) for name in plan.collectors]
     operator = [("write", f"{topics}/commands/+"), ("read", f"{topics}/hello")]
     operator += [("read", f"{topics}/{channel}/+/+") for channel in ("status", "live")]

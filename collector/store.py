@@ -8,7 +8,7 @@ Refuses to talk to probes (`collector.ingest`) and to judge service levels. Call
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Collection, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -19,10 +19,15 @@ import structlog
 
 from collector import store_queries as queries
 from collector import store_statements as sql
-from collector.ledger import Account, Debt, Ending, SlotLine, accounts_of, lines_of
+from collector.ledger import Account, Debt, Ending, SlotLine, lines_of
+from collector.store_accounts import fetch_accounts
+from collector.store_alerts import Alerts
 from collector.store_archive import ArchivedEntry, Page, fetch_page, fetch_side_entries
-from collector.store_commit import Arrival, GroupResult, commit_group
+from collector.store_book_archive import fetch_books, unite_books
+from collector.store_commit import Arrival, Follower, FreshSlot, GroupResult, Stored, commit_group
+from collector.store_counts import LineCounts
 from collector.store_intake import Delivery, Intake, Poison, judge
+from collector.store_messages import Messages
 from collector.store_migrations import SCHEMA_VERSION, migrate
 from collector.store_queries import (
     ProbeState,
@@ -30,22 +35,30 @@ from collector.store_queries import (
     Totals,
     UnfitMinute,
 )
+from collector.store_releases import Releases
 from collector.store_repack import Block, BlockOutdatedError, exchange, prepare_block
 from collector.store_rows import Known
-from collector.store_runs import RunSummary, fetch_record, fetch_runs, find_run
+from collector.store_runs import RunFilter, RunSummary, fetch_record, fetch_runs, find_run
+from collector.store_samples import Samples
+from collector.store_scores import Scores
 from collector.store_session import Answer, Backend, Session, StoreError, StoreRefusedError, Work
 from collector.store_sqlite import SqliteBackend
 from collector.store_tables import microseconds_of
 from collector.store_upkeep import Pruned, Retention, prune
+from collector.store_views import Views
 from probes.errors import DependencyError, OperatorError
 from probes.messages import Address, RawEntry
 from probes.records import Outcome, RunIdentity
 
 __all__ = [
+    "MAX_STATUS_BYTES",
     "SCHEMA_VERSION",
     "ArchivedEntry",
     "Delivery",
     "Filed",
+    "Follower",
+    "FreshSlot",
+    "Listener",
     "Pruned",
     "Receipt",
     "Retention",
@@ -59,6 +72,9 @@ log = structlog.get_logger(__name__)
 SQLITE_SCHEME: Final = "sqlite:///"
 POSTGRES_SCHEMES: Final = ("postgresql://", "postgres://")
 MAX_STATUS_BYTES: Final = 65_536
+
+Listener = Callable[[Sequence[FreshSlot]], None]
+"""Is told after each commit which slots it stored for the first time; must be quick and must not raise."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,9 +97,19 @@ class Filed:
 class Store:
     """An open database. All methods raise StoreError when it cannot be used at the moment; nothing is stored then."""
 
-    def __init__(self, backend: Backend) -> None:
+    def __init__(self, backend: Backend, followers: Sequence[Follower] = ()) -> None:
+        """`followers` are told in each transaction what it stores for the first time."""
         self._backend = backend
         self._known = Known()
+        self.scores = Scores(backend.read, self._write, self._known.words)
+        self.views = Views(backend.read)
+        self.samples = Samples(backend.read)
+        self.counts = LineCounts(backend.read, self._write)
+        self.alerts = Alerts(backend.read, self._write)
+        self.messages = Messages(backend.read, self._write)
+        self.releases = Releases(backend.read, self._write)
+        self._followers = (self.scores, *followers)
+        self._listeners: list[Listener] = []
 
     @property
     def where(self) -> str:
@@ -95,13 +121,20 @@ class Store:
         """How many calls of `file` are worth being made at the same time."""
         return self._backend.groups_at_once
 
+    def listen(self, listener: Listener) -> None:
+        """Tell this one, from now on, what each transaction stored; nobody is told twice, and after a crash nobody is."""
+        self._listeners.append(listener)
+
     async def file(self, deliveries: Sequence[Delivery]) -> Filed:
         """Store everything in one transaction; what cannot be trusted goes to quarantine in the same one.
 
         Rows that the database refuses although they passed every check are found by halving, and become poison too: one
         entry that nobody foresaw must not hold up a fleet.
         """
-        arrivals: list[Arrival] = await self._backend.compute(lambda: [judge(delivery) for delivery in deliveries])
+        scorer = self.scores.scorer
+        arrivals: list[Arrival] = await self._backend.compute(
+            lambda: [judge(delivery, scorer) for delivery in deliveries]
+        )
         given_up: list[Sequence[RawEntry]] = []
         result = await self._file(arrivals, given_up)
         stored = [
@@ -116,13 +149,26 @@ class Store:
         return await self._file(arrivals, [])
 
     async def _file(self, arrivals: Sequence[Arrival], given_up: list[Sequence[RawEntry]]) -> GroupResult:
+        stored = Stored()
+        followers = (*self._followers, stored) if self._listeners else self._followers
+
         async def work(session: Session) -> GroupResult:
-            return await commit_group(session, self._known, arrivals)
+            return await commit_group(session, self._known, arrivals, followers)
 
         try:
-            return await self._write(work)
+            result = await self._write(work)
         except StoreRefusedError as error:
             return await self._file_halves(arrivals, error, given_up)
+        self._tell(stored.fresh)
+        return result
+
+    def _tell(self, fresh: Sequence[FreshSlot]) -> None:
+        """What is committed must be acknowledged, whatever the listeners make of it."""
+        for listener in self._listeners if fresh else ():
+            try:
+                listener(fresh)
+            except Exception:
+                log.exception("store.listener_failed")
 
     async def _file_halves(
         self, arrivals: Sequence[Arrival], error: StoreRefusedError, given_up: list[Sequence[RawEntry]]
@@ -137,13 +183,7 @@ class Store:
         middle = len(arrivals) // 2
         first = await self._file(arrivals[:middle], given_up)
         second = await self._file(arrivals[middle:], given_up)
-        return GroupResult(
-            first.entries + second.entries,
-            first.duplicates + second.duplicates,
-            first.conflicts + second.conflicts,
-            first.quarantined + second.quarantined,
-            first.slots + second.slots,
-        )
+        return first + second
 
     async def note_status(self, sender: Address, status: bytes, received_at: datetime) -> None:
         """Keep what a probe last said about itself."""
@@ -167,9 +207,8 @@ class Store:
         return await self._backend.read(queries.fetch_totals)
 
     async def accounts(self, from_at: datetime, until_at: datetime, *, now: datetime) -> list[Account]:
-        """The ledger of the slots of [from_at, until_at), per scenario and probe; made for hours and days, not for months."""
-        debts, endings = await self._debts_and_endings(from_at, until_at)
-        return accounts_of(debts, endings, from_at=from_at, until_at=until_at, now=now)
+        """The ledger of the slots of [from_at, until_at), per scenario and probe, counted by the database."""
+        return await self._backend.read(lambda session: fetch_accounts(session, from_at, until_at, now=now))
 
     async def slots(self, from_at: datetime, until_at: datetime, *, now: datetime) -> list[SlotLine]:
         """Every slot that was owed in [from_at, until_at), and what became of it."""
@@ -180,6 +219,14 @@ class Store:
         async def work(session: Session) -> tuple[list[Debt], list[Ending]]:
             debts = await queries.fetch_debts(session, until_at)
             return debts, await queries.fetch_endings(session, from_at, until_at)
+
+        return await self._backend.read(work)
+
+    async def debts(self, until_at: datetime) -> list[Debt]:
+        """What probes owe, or owed, from an instant before this one on."""
+
+        async def work(session: Session) -> list[Debt]:
+            return await queries.fetch_debts(session, until_at)
 
         return await self._backend.read(work)
 
@@ -196,9 +243,8 @@ class Store:
         """The newest runs of [from_at, until_at), newest first."""
 
         async def work(session: Session) -> list[RunSummary]:
-            return await fetch_runs(
-                session, from_at, until_at, scenario=scenario, region=region, outcomes=outcomes, limit=limit
-            )
+            wanted = RunFilter(scenario=scenario, region=region, outcomes=outcomes)
+            return await fetch_runs(session, from_at, until_at, wanted, limit=limit)
 
         return await self._backend.read(work)
 
@@ -210,8 +256,11 @@ class Store:
 
         return await self._backend.read(work)
 
-    async def find_run(self, run_id: str, started_at: datetime) -> bytes:
-        """The record of a run by its id, which says when it began; empty when there is none."""
+    async def find_run(self, run_id: str, started_at: datetime | None) -> bytes:
+        """The record of a run by its whole id, which began about then; empty when there is none.
+
+        None: nobody knows when, and all runs are looked at, which takes as long as there are many.
+        """
 
         async def work(session: Session) -> bytes:
             return await find_run(session, run_id, started_at)
@@ -252,15 +301,27 @@ class Store:
             if after is None:
                 return
 
+    async def archived_books(self) -> list[ArchivedEntry]:
+        """The books of sequence numbers; read before the entries, they claim nothing that an archive does not hold."""
+        return await self._backend.read(fetch_books)
+
+    async def unite_books(self, entries: Sequence[ArchivedEntry], *, now: datetime) -> None:
+        """Bring archived books in, so that what another store has received is not missing here; raises OperatorError."""
+
+        async def work(session: Session) -> None:
+            await unite_books(session, entries, now_us=microseconds_of(now))
+
+        await self._write(work)
+
     async def prune(self, retention: Retention, *, now: datetime) -> Pruned:
-        """Delete a few thousand of the oldest slots that are neither protected nor wanted; call again while it `has_more`."""
+        """Delete some thousands of the oldest slots that nothing keeps, and their alerts; call again while it `has_more`."""
 
         async def work(session: Session) -> Pruned:
             return await prune(session, retention, now)
 
         pruned = await self._write(work)
-        if pruned.slots:
-            log.info("store.pruned", slots=pruned.slots, where=self.where)
+        if pruned.slots or pruned.incidents:
+            log.info("store.pruned", slots=pruned.slots, incidents=pruned.incidents, where=self.where)
         if pruned.is_over_size:
             log.error(
                 "store.over_size", max_bytes=retention.max_bytes, protected_from=str(retention.protected_from(now))
@@ -301,7 +362,9 @@ class Store:
 
 
 @asynccontextmanager
-async def open_store(url: str, *, survives_power_cut: bool = True) -> AsyncIterator[Store]:
+async def open_store(
+    url: str, *, survives_power_cut: bool = True, followers: Sequence[Follower] = ()
+) -> AsyncIterator[Store]:
     """The store at `sqlite:///FILE` (or just a file's path) or `postgresql://...`, made or migrated as needed.
 
     Raises OperatorError for an address nobody knows and for a database newer than this program, StoreError when it cannot
@@ -317,7 +380,7 @@ async def open_store(url: str, *, survives_power_cut: bool = True) -> AsyncItera
         before, after = await backend.write(prepare)
         if before != after:
             log.info("store.migrated", where=backend.where, from_version=before, to_version=after)
-        yield Store(backend)
+        yield Store(backend, followers)
     finally:
         await backend.close()
 

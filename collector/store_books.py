@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-__all__ = ["MAX_GAPS", "Books"]
+__all__ = ["MAX_GAPS", "Books", "united"]
 
 MAX_GAPS = 1_000
 """An honest probe has a few. From here on neighbouring gaps are counted as one, so that a hostile one costs no room."""
@@ -50,15 +50,33 @@ class Books:
                     gap for gap in ((first, number - 1), (number + 1, last)) if gap[0] <= gap[1]
                 ]
                 self.gaps_changed = True
-                self._keep_bound()
+                self.keep_bound()
                 return True
         return False
 
     def _open_gap(self, first: int, last: int) -> None:
         self.gaps.append((first, last))
         self.gaps_changed = True
-        self._keep_bound()
+        self.keep_bound()
 
-    def _keep_bound(self) -> None:
-        if len(self.gaps) > MAX_GAPS:
+    def keep_bound(self) -> None:
+        """Let the oldest gaps grow together until there are no more than are allowed."""
+        while len(self.gaps) > MAX_GAPS:
             self.gaps[:2] = [(self.gaps[0][0], self.gaps[1][1])]
+
+
+def united(first: Books, second: Books) -> Books:
+    """The books of what came here or there: missing is what neither has."""
+    highest = max(first.highest_seq, second.highest_seq)
+    missing_here, missing_there = (
+        [*books.gaps, (books.highest_seq + 1, highest)] if books.highest_seq < highest else books.gaps
+        for books in (first, second)
+    )
+    both = (
+        (max(begin, other_begin), min(end, other_end))
+        for begin, end in missing_here
+        for other_begin, other_end in missing_there
+    )
+    books = Books(highest, [gap for gap in both if gap[0] <= gap[1]])
+    books.keep_bound()
+    return books

@@ -13,8 +13,12 @@ import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Final, NamedTuple
+from functools import lru_cache
+from typing import Final
 
+import msgspec
+
+from collector.scoring import NOTHING, Scorer, SlotScore
 from collector.store_decode import decode_run
 from collector.store_packing import packed_payload
 from collector.store_tables import ENDED_AS_RUN, KIND_CODES, OUTCOME_CODES, REASON_CODES, microseconds_of
@@ -36,13 +40,17 @@ __all__ = [
     "run_check_of",
 ]
 
+MAX_SCENARIO_LENGTH: Final = 60
 SCENARIO_FORM: Final = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,58}[a-z0-9])?")
 MIN_US: Final = 946_684_800_000_000  # 2000
 MAX_US: Final = 7_258_118_400_000_000  # 2200
 MAX_EPOCH: Final = MAX_US
 MAX_ATTEMPT: Final = 1_000_000
 MAX_STEPS: Final = 1_000
+MAX_DOUBTS: Final = 10
+"""So many bad entries of one delivery are looked at twice; no honest probe has more, and a second look costs time."""
 
+RUN: Final = EntryKind.RUN.value
 PART: Final = "cad.part"
 CHECK_MASK: Final = 0x7FFF_FFFF
 PASS: Final = Outcome.PASS
@@ -77,15 +85,19 @@ class Poison:
     body: bytes
 
 
-StepFacts = tuple[int, str, str, int, int, bool]
-"""What reports need of a step: code of the outcome, name, part, duration in nanoseconds, code of the failure, clean-up or not.
+StepFacts = tuple[int, str, str, int, int, int]
+"""What reports need of a step: code of the outcome, name, part, duration in nanoseconds, code of the failure, 1 for a clean-up.
 
 A bare tuple: there are four to a run, and a class with names costs more than all else that is done with them.
 """
 
 
-class SlotFacts(NamedTuple):
-    """What reports need of how a slot ended; `run_check` tells run ids nearly apart."""
+class SlotFacts(msgspec.Struct, frozen=True, gc=False):
+    """What reports need of how a slot ended; `run_check` tells run ids nearly apart.
+
+    This and `EndedSlot` are made for every record that arrives: a dataclass takes five times as long to make, and the
+    garbage collection looks through every one.
+    """
 
     ended: int
     outcome: int
@@ -99,8 +111,7 @@ class SlotFacts(NamedTuple):
     steps: list[StepFacts]
 
 
-@dataclass(slots=True)
-class EndedSlot:
+class EndedSlot(msgspec.Struct, frozen=True, gc=False):
     """A slot that ended, as a run or without one: its identity, the line of its entry, and what the rows will say.
 
     The decoded record itself is let go at once: thousands of them would be cold in memory when their rows are made, which
@@ -113,6 +124,7 @@ class EndedSlot:
     slot_ms: int
     turn: int
     facts: SlotFacts
+    score: SlotScore = NOTHING
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,8 +149,8 @@ class Intake:
         return replace(self, received_us=received_us)
 
 
-def judge(delivery: Delivery) -> Intake | Refused:
-    """The delivery's entries, each checked; refused when its topic or header cannot be believed."""
+def judge(delivery: Delivery, scorer: Scorer | None = None) -> Intake | Refused:
+    """The delivery's entries, each checked and, with a scorer, scored; refused when its topic or header cannot be believed."""
     sender: Address | None = None
     try:
         channel, sender = parse_address(delivery.topic)
@@ -156,18 +168,20 @@ def judge(delivery: Delivery) -> Intake | Refused:
     received_us = microseconds_of(delivery.received_at)
     intake = Intake(sender, batch.epoch, received_us, numbers, batch.entries, form, stored_body)
     for line, entry in enumerate(batch.entries):
-        file_entry(intake, line, entry)
+        file_entry(intake, line, entry, scorer)
     return intake
 
 
-def file_entry(intake: Intake, line: int, entry: RawEntry) -> None:
+def file_entry(intake: Intake, line: int, entry: RawEntry, scorer: Scorer | None = None) -> None:
     """Put one entry where it belongs, into quarantine if it breaks a rule."""
     try:
+        if entry.kind == RUN:  # nearly every one
+            may_doubt = len(intake.poison) < MAX_DOUBTS
+            intake.slots.append(_ended_as_run(intake.sender, line, entry, scorer, may_doubt=may_doubt))
+            return
         match entry.kind:
-            case EntryKind.RUN:
-                intake.slots.append(_ended_as_run(intake.sender, line, entry))
             case EntryKind.SLOT:
-                intake.slots.append(_ended_without(line, entry))
+                intake.slots.append(_ended_without(line, entry, scorer))
             case EntryKind.SCHEDULE:
                 intake.schedules.append((entry.seq, _checked_debt(parse_entry(OwedSlots, entry.body))))
             case EntryKind.FITNESS:
@@ -188,14 +202,14 @@ def run_check_of(run_id: str) -> int:
     return zlib.crc32(run_id.encode()) & CHECK_MASK
 
 
-def _ended_as_run(sender: Address, line: int, entry: RawEntry) -> EndedSlot:
-    run = decode_run(entry.body)
+def _ended_as_run(sender: Address, line: int, entry: RawEntry, scorer: Scorer | None, *, may_doubt: bool) -> EndedSlot:
+    run = decode_run(entry.body, may_doubt=may_doubt)
     identity = run.identity
     if identity.fleet != sender.fleet or identity.region != sender.region or identity.probe != sender.probe:
         raise WireError("the run belongs to another probe than its sender", where="identity")
     if len(run.steps) > MAX_STEPS:
         raise WireError(f"{len(run.steps)} steps are too many (limit {MAX_STEPS})", where="steps")
-    if run.duration_ns < 0 or run.schedule_lag_ns < 0:
+    if run.duration_ns < 0 or run.schedule_lag_ns < 0 or any(step.duration_ns < 0 for step in run.steps):
         raise WireError("a time is negative", where="duration_ns, schedule_lag_ns")
     facts = SlotFacts(
         ENDED_AS_RUN,
@@ -209,7 +223,8 @@ def _ended_as_run(sender: Address, line: int, entry: RawEntry) -> EndedSlot:
         run.target_release,
         facts_of(run.steps),
     )
-    return _ended_slot(line, entry.seq, identity.scenario, identity.slot_at, identity.attempt, facts)
+    score = NOTHING if scorer is None else scorer.score_run(run)
+    return _ended_slot(line, entry.seq, identity.scenario, identity.slot_at, identity.attempt, facts, score)
 
 
 def facts_of(steps: Iterable[Step]) -> list[StepFacts]:
@@ -221,28 +236,41 @@ def facts_of(steps: Iterable[Step]) -> list[StepFacts]:
             str(step.attributes.get(PART, "")) if step.attributes else "",
             step.duration_ns,
             KIND_CODES[step.failure.kind] if step.failure else 0,
-            step.cleanup,
+            1 if step.cleanup else 0,
         )
         for step in steps
     ]
 
 
-def _ended_without(line: int, entry: RawEntry) -> EndedSlot:
+def _ended_without(line: int, entry: RawEntry, scorer: Scorer | None) -> EndedSlot:
     slot = parse_entry(SlotEnd, entry.body)
     ended, check = REASON_CODES[slot.reason], run_check_of(slot.run_id)
     facts = SlotFacts(
         ended, OUTCOME_CODES[Outcome.INCONCLUSIVE], 0, 0, slot.schedule_lag_ns // 1000, check, "", "", "", []
     )
-    return _ended_slot(line, entry.seq, slot.scenario, slot.slot_at, slot.attempt, facts)
+    score = NOTHING if scorer is None or slot.attempt else scorer.score_silence(slot.scenario)
+    return _ended_slot(line, entry.seq, slot.scenario, slot.slot_at, slot.attempt, facts, score)
 
 
-def _ended_slot(line: int, seq: int, scenario: str, slot_at: datetime, attempt: int, facts: SlotFacts) -> EndedSlot:
-    if not SCENARIO_FORM.fullmatch(scenario):
-        raise WireError(f"{scenario[:80]!r} is not the name of a scenario", where="scenario")
+def _ended_slot(
+    line: int, seq: int, scenario: str, slot_at: datetime, attempt: int, facts: SlotFacts, score: SlotScore
+) -> EndedSlot:
+    _check_scenario(scenario)
     if not 0 <= attempt <= MAX_ATTEMPT:
         raise WireError(f"there is no attempt {attempt}", where="attempt")
     slot_ms, beyond_us = _split_instant(slot_at)
-    return EndedSlot(seq, line, scenario, slot_ms, attempt * 1000 + beyond_us, facts)
+    return EndedSlot(seq, line, scenario, slot_ms, attempt * 1000 + beyond_us, facts, score)
+
+
+def _check_scenario(name: str) -> None:
+    if len(name) > MAX_SCENARIO_LENGTH or not is_scenario(name):
+        raise WireError(f"{name[:80]!r} is not the name of a scenario", where="scenario")
+
+
+@lru_cache(maxsize=1024)
+def is_scenario(name: str) -> bool:
+    """Whether a scenario may have this short name; remembered, because the same few come again and again."""
+    return SCENARIO_FORM.fullmatch(name) is not None
 
 
 def _split_instant(instant: datetime) -> tuple[int, int]:
@@ -256,8 +284,7 @@ def _split_instant(instant: datetime) -> tuple[int, int]:
 
 
 def _checked_debt(debt: OwedSlots) -> OwedSlots:
-    if not SCENARIO_FORM.fullmatch(debt.scenario):
-        raise WireError(f"{debt.scenario[:80]!r} is not the name of a scenario", where="scenario")
+    _check_scenario(debt.scenario)
     for instant in (debt.from_at, debt.until_at):
         if instant is not None:
             _split_instant(instant)

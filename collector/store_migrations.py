@@ -15,14 +15,24 @@ from typing import Final
 from sqlalchemy import Column, Integer, MetaData, Table, insert, select, update
 from sqlalchemy.engine import Dialect
 
+from collector.store_alert_tables import ALERT_TABLES
+from collector.store_message_tables import MESSAGE_TABLES
+from collector.store_release_tables import RELEASE_TABLES
 from collector.store_session import Session
-from collector.store_tables import render_tables
+from collector.store_tables import COUNT_TABLES, FIRST_TABLES, SCORE_TABLES, render_tables
 from probes.errors import OperatorError
 
 __all__ = ["MIGRATIONS", "SCHEMA_VERSION", "Migration", "migrate"]
 
 Migration = Callable[[Dialect], list[str]]
-MIGRATIONS: Final[Mapping[int, Migration]] = {1: render_tables}
+MIGRATIONS: Final[Mapping[int, Migration]] = {
+    1: lambda dialect: render_tables(dialect, FIRST_TABLES),
+    2: lambda dialect: render_tables(dialect, SCORE_TABLES),
+    3: lambda dialect: render_tables(dialect, ALERT_TABLES),
+    4: lambda dialect: render_tables(dialect, COUNT_TABLES),
+    5: lambda dialect: render_tables(dialect, MESSAGE_TABLES),
+    6: lambda dialect: render_tables(dialect, RELEASE_TABLES),
+}
 """Version -> the statements that lead to it from the one before. Released steps are never changed."""
 SCHEMA_VERSION: Final = max(MIGRATIONS)
 

@@ -14,6 +14,7 @@ from collector.ledger import Debt, Ending, Series
 from collector.store_session import Session
 from collector.store_tables import (
     KIND_CODES,
+    NO_SENDER,
     OUTCOME_CODES,
     REASON_CODES,
     gaps,
@@ -90,13 +91,17 @@ class QuarantinedEntry:
 
 @dataclass(frozen=True, slots=True)
 class Totals:
-    """Counts over everything that was ever taken in, and what is stored now."""
+    """Counts over everything that was ever taken in, and what is stored now.
+
+    `strays` are deliveries that came under no probe's name; only the first thousand are kept, and counted.
+    """
 
     probes: int
     entries: int
     duplicates: int
     conflicts: int
     quarantined: int
+    strays: int
     oldest_slot_at: datetime | None
     newest_slot_at: datetime | None
     size_bytes: int
@@ -181,7 +186,7 @@ async def fetch_debts(session: Session, until_at: datetime) -> list[Debt]:
 
 async def fetch_endings(session: Session, from_at: datetime, until_at: datetime) -> list[Ending]:
     """How every slot of a window ended, first attempts only, by time; what an unfit host found is not conclusive."""
-    names = await _series_names(session)
+    names = await series_names(session)
     unfit_query = select(unfit_minutes.c.sender_id, unfit_minutes.c.minute_ms).where(
         in_window(unfit_minutes.c.minute_ms, from_at - timedelta(minutes=1), until_at)
     )
@@ -245,19 +250,24 @@ async def fetch_totals(session: Session) -> Totals:
     )
     ((oldest_ms, newest_ms),) = await session.fetch(select(*_ends_of(runs.c.slot_ms)))
     entries, duplicates, conflicts, bad = (int(count) for count in counts)
+    ((strays,),) = await session.fetch(
+        select(func.count()).select_from(quarantine).where(quarantine.c.sender_id == NO_SENDER)
+    )
     return Totals(
         probes,
         entries,
         duplicates,
         conflicts,
         bad,
+        int(strays),
         instant_of_ms(oldest_ms) if oldest_ms is not None else None,
         instant_of_ms(newest_ms) if newest_ms is not None else None,
         await session.size_bytes(),
     )
 
 
-async def _series_names(session: Session) -> dict[int, tuple[int, Series]]:
+async def series_names(session: Session) -> dict[int, tuple[int, Series]]:
+    """By number of a series its sender's number and its name."""
     query = select(
         series.c.series_id, senders.c.sender_id, senders.c.fleet, senders.c.region, senders.c.probe, series.c.scenario
     ).select_from(series.join(*sender_of_series()))
@@ -274,9 +284,14 @@ def _ends_of(column: Any) -> Iterator[Any]:  # noqa: ANN401 - columns have many 
     yield select(column).order_by(column.desc()).limit(1).scalar_subquery()
 
 
+def first_ms_from(instant: datetime) -> int:
+    """The first millisecond that begins at an instant or after it."""
+    return -(-microseconds_of(instant) // 1000)
+
+
 def in_window(column: Any, from_at: datetime, until_at: datetime) -> Any:  # noqa: ANN401 - columns have many types
     """Milliseconds in [from_at, until_at)."""
-    return and_(column >= -(-microseconds_of(from_at) // 1000), column < -(-microseconds_of(until_at) // 1000))
+    return and_(column >= first_ms_from(from_at), column < first_ms_from(until_at))
 
 
 def slot_at_of(slot_ms: int, turn: int) -> datetime:

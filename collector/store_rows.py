@@ -6,7 +6,7 @@ deleted, so the memory stays true, also beside a second collector. Pure. Called 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 
 from collector.store_intake import EndedSlot, StepFacts
 from collector.store_session import Row
@@ -18,9 +18,9 @@ __all__ = [
     "WordUnknownError",
     "kept_text",
     "kept_word",
+    "missing_words",
     "run_row",
     "step_rows",
-    "words_of",
 ]
 
 MAX_WORDS = 50_000
@@ -91,34 +91,36 @@ def kept_text(text: str) -> str:
     return text.replace("\0", "")[:MAX_TEXT_LENGTH]
 
 
-def words_of(slots: Iterable[EndedSlot]) -> Iterator[str]:
-    """Every word that the rows of these slots refer to."""
+def missing_words(slots: Iterable[EndedSlot], words: Words) -> set[str]:
+    """The words that the rows of these slots refer to and that have no number yet, as they will be kept."""
+    missing: set[str] = set()
     for slot in slots:
         facts = slot.facts
-        yield from (facts.target, facts.release, facts.failed_step)
+        missing.update((facts.target, facts.release, facts.failed_step))
         for _, name, part, *_ in facts.steps:
-            yield name
-            yield part
+            missing.add(name)
+            missing.add(part)
+    return {kept_word(word) for word in missing} - words.keys()
 
 
 def run_row(slot: EndedSlot, series_id: int, batch_no: int, words: Words) -> Row:
     """The row of a slot in the table `runs`; raises WordUnknownError."""
-    ended, outcome, kind, duration_ns, lag_us, check, failed_step, target, release, _ = slot.facts
+    facts = slot.facts
     return (
         slot.slot_ms,
         series_id,
         slot.turn,
-        duration_ns,
-        lag_us,
+        facts.duration_ns,
+        facts.lag_us,
         batch_no,
-        words[failed_step],
-        words[target],
-        words[release],
-        check,
+        words[facts.failed_step],
+        words[facts.target],
+        words[facts.release],
+        facts.run_check,
         slot.line,
-        ended,
-        outcome,
-        kind,
+        facts.ended,
+        facts.outcome,
+        facts.kind,
     )
 
 
@@ -126,6 +128,6 @@ def step_rows(steps: Iterable[StepFacts], key: tuple[int, int, int], words: Word
     """The rows of a run in the table `steps`; raises WordUnknownError."""
     slot_ms, series_id, turn = key
     return [
-        (slot_ms, series_id, turn, number, outcome, words[name], words[part], duration_ns, kind, int(cleanup))
+        (slot_ms, series_id, turn, number, outcome, words[name], words[part], duration_ns, kind, cleanup)
         for number, (outcome, name, part, duration_ns, kind, cleanup) in enumerate(steps)
     ]

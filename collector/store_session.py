@@ -10,8 +10,9 @@ Called by `collector.store_commit` and `collector.store_queries`; implemented by
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Callable, Coroutine, Mapping, Sequence
-from typing import Any, Protocol, TypeVar
+from typing import Any, Final, Protocol, TypeVar
 
 from sqlalchemy import Table
 from sqlalchemy.engine import Dialect
@@ -20,9 +21,21 @@ from sqlalchemy.sql.compiler import SQLCompiler
 
 from probes.errors import BugError, DependencyError
 
-__all__ = ["Backend", "Compiler", "Row", "Session", "SqlText", "StoreError", "StoreRefusedError", "Work"]
+__all__ = [
+    "Backend",
+    "Compiler",
+    "Row",
+    "Session",
+    "SqlText",
+    "StoreError",
+    "StoreRefusedError",
+    "Work",
+    "conflict_clause",
+]
 
 Row = tuple[Any, ...]
+MOST_KEPT: Final = 512
+"""Compiled statements of one dialect; the program has some hundred that last."""
 
 
 class StoreError(DependencyError):
@@ -64,8 +77,30 @@ class Session(Protocol):
         """Insert whole rows, in the order of the table's columns."""
         ...
 
-    async def insert_new(self, table: Table, rows: Sequence[Row]) -> bool:
-        """Insert whole rows, all or nothing: False, and nothing inserted, when a key exists already."""
+    async def insert_flat(self, table: Table, same: Row, values: list[int]) -> None:
+        """Insert rows whose first columns are the `same` numbers in all; `values` are the other columns, row after row."""
+        ...
+
+    async def insert_new(
+        self, table: Table, rows: Sequence[Row], then: Sequence[tuple[Table, Sequence[Row]]] = ()
+    ) -> bool:
+        """Insert whole rows, all or nothing: False, and nothing inserted, when a key exists already.
+
+        `then` are rows of other tables that belong to them, and are inserted if they were; told at once, so that they can be
+        made ready while the database is busy with the first.
+        """
+        ...
+
+    async def add_up(self, table: Table, rows: Sequence[Row]) -> list[Row]:
+        """Insert whole rows with distinct keys; where a key exists, add the numbers to it. Returns the rows as they are now."""
+        ...
+
+    async def put(self, table: Table, rows: Sequence[Row]) -> None:
+        """Insert whole rows with distinct keys, in the place of those that exist."""
+        ...
+
+    async def rows_at(self, table: Table, keys: Sequence[Row]) -> list[Row]:
+        """The whole rows with these keys, those that exist."""
         ...
 
     async def lock_senders(self, sender_ids: Sequence[int]) -> None:
@@ -125,6 +160,17 @@ class Backend(Protocol):
         ...
 
 
+def conflict_clause(table: Table, *, adds: bool) -> str:
+    """What an insert does with keys that exist: add the other columns to what is there, or write over it.
+
+    Both databases understand these words.
+    """
+    keys = ", ".join(column.name for column in table.primary_key.columns)
+    others = [column.name for column in table.columns if not column.primary_key]
+    news = ", ".join(f"{name} = {f'{table.name}.{name} + ' if adds else ''}excluded.{name}" for name in others)
+    return f"ON CONFLICT ({keys}) DO UPDATE SET {news}"
+
+
 class SqlText:
     """A compiled statement: the driver's text and the names of its values in their order."""
 
@@ -143,17 +189,20 @@ class SqlText:
 
 
 class Compiler:
-    """Compiles for one dialect, and remembers the statements that take values: they live as long as the program."""
+    """Compiles for one dialect, and remembers the statements that were used last: those of modules are there again and again."""
 
     def __init__(self, dialect: Dialect) -> None:
         self._dialect = dialect
-        self._kept: dict[int, tuple[ClauseElement, SqlText]] = {}
+        self._kept: OrderedDict[int, tuple[ClauseElement, SqlText]] = OrderedDict()
 
-    def text_of(self, statement: ClauseElement, *, is_lasting: bool) -> SqlText:
-        """The statement's text; one that lasts is compiled at its first use."""
-        if not is_lasting:
-            return SqlText(statement, self._dialect)
+    def text_of(self, statement: ClauseElement) -> SqlText:
+        """The statement's text. Known by the object that it is: one that is described anew each time is compiled each time."""
         kept = self._kept.get(id(statement))
         if kept is None:
+            # Held beside its text, so that no other statement gets its number meanwhile.
             kept = self._kept[id(statement)] = (statement, SqlText(statement, self._dialect))
+            if len(self._kept) > MOST_KEPT:
+                self._kept.popitem(last=False)
+        else:
+            self._kept.move_to_end(id(statement))
         return kept[1]

@@ -14,6 +14,7 @@ import sqlite3
 from collections.abc import Callable, Coroutine, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from functools import lru_cache
 from itertools import chain
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -23,7 +24,7 @@ from sqlalchemy.dialects import sqlite
 from sqlalchemy.engine import Dialect
 from sqlalchemy.sql import ClauseElement
 
-from collector.store_session import Compiler, Row, StoreError, StoreRefusedError, Work
+from collector.store_session import Compiler, Row, StoreError, StoreRefusedError, Work, conflict_clause
 from collector.store_tables import TABLES
 
 __all__ = ["SqliteBackend"]
@@ -35,12 +36,32 @@ CHECKPOINT_PAGES: Final = (
     4_000  # a lone record touches some ten pages: rare enough that its p99 does not meet a checkpoint
 )
 ROWS_AT_ONCE: Final = 50
+VALUES_AT_ONCE: Final = 2_400
+"""Of flat rows; SQLite takes 32,766 in one statement, and more than this is no faster."""
 
 
 def insert_of(table: Table, count: int) -> str:
     """The statement that inserts so many whole rows."""
     row = f"({', '.join('?' for _ in table.columns)})"
     return f"INSERT INTO {table.name} ({', '.join(table.columns.keys())}) VALUES {', '.join([row] * count)}"  # noqa: S608 - our tables
+
+
+@lru_cache(maxsize=64)
+def flat_insert_of(table: Table, same: int, count: int) -> str:
+    """The statement that inserts so many rows whose first columns are given once, before the others of all rows."""
+    firsts = [f"?{number}" for number in range(1, same + 1)]
+    width = len(table.columns) - same
+    starts = range(same + 1, same + 1 + count * width, width)
+    rows = (f"({', '.join([*firsts, *(f'?{start + at}' for at in range(width))])})" for start in starts)
+    return f"INSERT INTO {table.name} ({', '.join(table.columns.keys())}) VALUES {', '.join(rows)}"  # noqa: S608 - our tables
+
+
+def select_of(table: Table, count: int) -> str:
+    """The statement that finds the whole rows of so many keys."""
+    names = table.primary_key.columns.keys()
+    key = f"({', '.join('?' for _ in names)})"
+    wanted = ", ".join([key] * count)
+    return f"SELECT * FROM {table.name} WHERE ({', '.join(names)}) IN (VALUES {wanted})"  # noqa: S608 - our tables
 
 
 INSERTS: Final = {table.name: (insert_of(table, 1), insert_of(table, ROWS_AT_ONCE)) for table in TABLES}
@@ -59,12 +80,12 @@ class SqliteSession:
 
     async def fetch(self, statement: ClauseElement, **values: object) -> list[Row]:
         """The rows of a query."""
-        text = self._compiler.text_of(statement, is_lasting=bool(values))
+        text = self._compiler.text_of(statement)
         return self._db.execute(text.text, text.arguments(values)).fetchall()
 
     async def execute(self, statement: ClauseElement, **values: object) -> int:
         """Run a statement that changes something."""
-        text = self._compiler.text_of(statement, is_lasting=bool(values))
+        text = self._compiler.text_of(statement)
         return self._db.execute(text.text, text.arguments(values)).rowcount
 
     async def script(self, statements: Sequence[str]) -> None:
@@ -88,7 +109,20 @@ class SqliteSession:
         self._db.executemany(many, (list(chain.from_iterable(rows[at : at + ROWS_AT_ONCE])) for at in starts))
         self._db.executemany(single, rows[whole:])
 
-    async def insert_new(self, table: Table, rows: Sequence[Row]) -> bool:
+    async def insert_flat(self, table: Table, same: Row, values: list[int]) -> None:
+        """Insert rows with the same first columns: fewer values to hand over, and no row is ever a tuple."""
+        width = len(table.columns) - len(same)
+        at_once = VALUES_AT_ONCE // width
+        whole = len(values) - len(values) % (at_once * width)
+        first = list(same)
+        many, single = (flat_insert_of(table, len(same), count) for count in (at_once, 1))
+        step = at_once * width
+        self._db.executemany(many, (first + values[at : at + step] for at in range(0, whole, step)))
+        self._db.executemany(single, (first + values[at : at + width] for at in range(whole, len(values), width)))
+
+    async def insert_new(
+        self, table: Table, rows: Sequence[Row], then: Sequence[tuple[Table, Sequence[Row]]] = ()
+    ) -> bool:
         """Insert whole rows, all or nothing."""
         self._db.execute("SAVEPOINT new_rows")
         try:
@@ -99,7 +133,26 @@ class SqliteSession:
         finally:
             if self._db.in_transaction:  # a full disk ends the whole transaction by itself
                 self._db.execute("RELEASE new_rows")
+        for other, of_other in then:
+            await self.insert(other, of_other)
         return True
+
+    async def add_up(self, table: Table, rows: Sequence[Row]) -> list[Row]:
+        """Insert or add, many rows by one statement."""
+        tail = f" {conflict_clause(table, adds=True)} RETURNING *"
+        return [
+            row for some in pieces(rows) for row in self._db.execute(insert_of(table, len(some)) + tail, flat(some))
+        ]
+
+    async def put(self, table: Table, rows: Sequence[Row]) -> None:
+        """Insert or replace."""
+        tail = f" {conflict_clause(table, adds=False)}"
+        for some in pieces(rows):
+            self._db.execute(insert_of(table, len(some)) + tail, flat(some))
+
+    async def rows_at(self, table: Table, keys: Sequence[Row]) -> list[Row]:
+        """The rows with these keys."""
+        return [row for some in pieces(keys) for row in self._db.execute(select_of(table, len(some)), flat(some))]
 
     async def lock_senders(self, sender_ids: Sequence[int]) -> None:
         """The whole file is locked already."""
@@ -117,6 +170,20 @@ class SqliteSession:
             self._db.execute(f"PRAGMA {name}").fetchone()[0] for name in ("page_count", "freelist_count", "page_size")
         )
         return int((pages - free) * page_bytes)
+
+
+def pieces(rows: Sequence[Row]) -> Iterator[Sequence[Row]]:
+    """Rows in portions, full ones first and the rest one by one: few different statements, each prepared once."""
+    whole = len(rows) - len(rows) % ROWS_AT_ONCE
+    for at in range(0, whole, ROWS_AT_ONCE):
+        yield rows[at : at + ROWS_AT_ONCE]
+    for at in range(whole, len(rows)):
+        yield rows[at : at + 1]
+
+
+def flat(rows: Sequence[Row]) -> list[Any]:
+    """The values of rows, one after the other."""
+    return list(chain.from_iterable(rows))
 
 
 class SqliteBackend:

@@ -1,12 +1,15 @@
 """The statements of the collector's transactions, described once for both databases.
 
-They are constants, so that each is compiled once per dialect. Called by `collector.store_commit` alone.
+They are constants, so that each is compiled once per dialect. Called by `collector.store_commit` and its parts, and by
+`collector.store`.
 """
 
 from __future__ import annotations
 
-from sqlalchemy import bindparam, case, delete, func, select, update
-from sqlalchemy.dialects.postgresql import insert
+from collections.abc import Sequence
+
+from sqlalchemy import ColumnElement, Table, bindparam, case, delete, func, select, update
+from sqlalchemy.dialects.postgresql import Insert, insert
 
 from collector.store_tables import (
     batches,
@@ -28,7 +31,6 @@ __all__ = [
     "GAPS",
     "HIGHEST",
     "KEPT",
-    "NEW_BATCH",
     "NEW_LOSS",
     "NEW_QUARANTINE",
     "NEW_SENDER",
@@ -44,49 +46,52 @@ __all__ = [
     "WORD",
 ]
 
-# Written in PostgreSQL's words, which SQLite's compiler speaks too.
-NEW_SENDER = (
-    insert(senders)
-    .on_conflict_do_nothing()
-    .values(
-        fleet=bindparam("fleet"),
-        region=bindparam("region"),
-        probe=bindparam("probe"),
-        first_seen_us=bindparam("now_us"),
+
+def new_row(table: Table, **values: str) -> Insert:
+    """An insert of one row: the column of each name takes the value that is given under the other name."""
+    return insert(table).values({name: bindparam(value) for name, value in values.items()})
+
+
+def new_or_known(table: Table, **values: str) -> Insert:
+    """The same, and nothing happens when the key exists already."""
+    return new_row(table, **values).on_conflict_do_nothing()
+
+
+def new_or_replaced(table: Table, keys: Sequence[str], **values: str) -> Insert:
+    """The same, and the later word replaces the earlier one under these keys."""
+    row = new_row(table, **values)
+    return row.on_conflict_do_update(
+        index_elements=keys, set_={name: row.excluded[name] for name in values if name not in keys}
     )
-)
-SENDER = select(senders.c.sender_id).where(
-    senders.c.fleet == bindparam("fleet"),
-    senders.c.region == bindparam("region"),
-    senders.c.probe == bindparam("probe"),
-)
-NEW_SERIES = insert(series).on_conflict_do_nothing().values(sender_id=bindparam("sender"), scenario=bindparam("name"))
-SERIES = select(series.c.series_id).where(
-    series.c.sender_id == bindparam("sender"), series.c.scenario == bindparam("name")
-)
-SERIES_OF_SENDER = select(func.count()).select_from(series).where(series.c.sender_id == bindparam("sender"))
-NEW_WORD = insert(words).on_conflict_do_nothing().values(word=bindparam("text"))
-WORD = select(words.c.word_id).where(words.c.word == bindparam("text"))
-HIGHEST = select(epochs.c.highest_seq).where(
-    epochs.c.sender_id == bindparam("sender"), epochs.c.epoch == bindparam("life")
-)
-GAPS = select(gaps.c.first_seq, gaps.c.last_seq).where(
-    gaps.c.sender_id == bindparam("sender"), gaps.c.epoch == bindparam("life")
-)
-CLOSE_GAPS = delete(gaps).where(gaps.c.sender_id == bindparam("sender"), gaps.c.epoch == bindparam("life"))
-_EPOCH = insert(epochs).values(
-    sender_id=bindparam("sender"),
-    epoch=bindparam("life"),
-    highest_seq=bindparam("highest"),
-    last_seen_us=bindparam("now_us"),
-)
-SET_EPOCH = _EPOCH.on_conflict_do_update(
-    index_elements=["sender_id", "epoch"],
-    set_={"highest_seq": _EPOCH.excluded.highest_seq, "last_seen_us": _EPOCH.excluded.last_seen_us},
+
+
+def where(table: Table, **values: str) -> list[ColumnElement[bool]]:
+    """The conditions that each column equals the value of the other name."""
+    return [table.c[name] == bindparam(value) for name, value in values.items()]
+
+
+# Written in PostgreSQL's words, which SQLite's compiler speaks too.
+NEW_SENDER = new_or_known(senders, fleet="fleet", region="region", probe="probe", first_seen_us="now_us")
+SENDER = select(senders.c.sender_id).where(*where(senders, fleet="fleet", region="region", probe="probe"))
+NEW_SERIES = new_or_known(series, sender_id="sender", scenario="name")
+SERIES = select(series.c.series_id).where(*where(series, sender_id="sender", scenario="name"))
+SERIES_OF_SENDER = select(func.count()).select_from(series).where(*where(series, sender_id="sender"))
+NEW_WORD = new_or_known(words, word="text")
+WORD = select(words.c.word_id).where(*where(words, word="text"))
+HIGHEST = select(epochs.c.highest_seq).where(*where(epochs, sender_id="sender", epoch="life"))
+GAPS = select(gaps.c.first_seq, gaps.c.last_seq).where(*where(gaps, sender_id="sender", epoch="life"))
+CLOSE_GAPS = delete(gaps).where(*where(gaps, sender_id="sender", epoch="life"))
+SET_EPOCH = new_or_replaced(
+    epochs,
+    ["sender_id", "epoch"],
+    sender_id="sender",
+    epoch="life",
+    highest_seq="highest",
+    last_seen_us="now_us",
 )
 COUNT = (
     update(senders)
-    .where(senders.c.sender_id == bindparam("sender"))
+    .where(*where(senders, sender_id="sender"))
     .values(
         last_seen_us=case(
             (senders.c.last_seen_us > bindparam("now_us"), senders.c.last_seen_us), else_=bindparam("now_us")
@@ -98,68 +103,45 @@ COUNT = (
         quarantined=senders.c.quarantined + bindparam("bad"),
     )
 )
-_DEBT = insert(schedules).values(
-    series_id=bindparam("series"),
-    from_us=bindparam("since"),
-    until_us=bindparam("until"),
-    interval_ms=bindparam("interval"),
-    phase_ms=bindparam("phase"),
-    tolerance_ms=bindparam("tolerance"),
-    timeout_ms=bindparam("timeout"),
+SET_DEBT = new_or_replaced(
+    schedules,
+    ["series_id", "from_us"],
+    series_id="series",
+    from_us="since",
+    until_us="until",
+    interval_ms="interval",
+    phase_ms="phase",
+    tolerance_ms="tolerance",
+    timeout_ms="timeout",
 )
-SET_DEBT = _DEBT.on_conflict_do_update(
-    index_elements=["series_id", "from_us"],
-    set_={name: _DEBT.excluded[name] for name in ("until_us", "interval_ms", "phase_ms", "tolerance_ms", "timeout_ms")},
+SET_MINUTE = new_or_replaced(
+    unfit_minutes, ["minute_ms", "sender_id"], minute_ms="minute", sender_id="sender", reasons="why"
 )
-_MINUTE = insert(unfit_minutes).values(
-    minute_ms=bindparam("minute"), sender_id=bindparam("sender"), reasons=bindparam("why")
+NEW_LOSS = new_or_known(
+    losses,
+    sender_id="sender",
+    epoch="life",
+    first_seq="first",
+    last_seq="last",
+    entries="count",
+    reason="why",
+    received_us="now_us",
 )
-SET_MINUTE = _MINUTE.on_conflict_do_update(
-    index_elements=["minute_ms", "sender_id"], set_={"reasons": _MINUTE.excluded.reasons}
-)
-NEW_LOSS = (
-    insert(losses)
-    .on_conflict_do_nothing()
-    .values(
-        sender_id=bindparam("sender"),
-        epoch=bindparam("life"),
-        first_seq=bindparam("first"),
-        last_seq=bindparam("last"),
-        entries=bindparam("count"),
-        reason=bindparam("why"),
-        received_us=bindparam("now_us"),
-    )
-)
-KEPT = select(func.count()).select_from(quarantine).where(quarantine.c.sender_id == bindparam("sender"))
-NEW_QUARANTINE = (
-    insert(quarantine)
-    .inline()
-    .values(
-        received_us=bindparam("now_us"),
-        sender_id=bindparam("sender"),
-        epoch=bindparam("life"),
-        seq=bindparam("number"),
-        topic=bindparam("came_on"),
-        kind=bindparam("sort"),
-        reason=bindparam("why"),
-        body=bindparam("content"),
-    )
-)
-NEW_BATCH = (
-    insert(batches)
-    .inline()
-    .values(
-        batch_no=bindparam("number"),
-        sender_id=bindparam("sender"),
-        received_us=bindparam("now_us"),
-        newest_slot_ms=bindparam("newest"),
-        form=bindparam("how"),
-        body=bindparam("content"),
-    )
-)
-BATCH = select(batches.c.form, batches.c.body).where(batches.c.batch_no == bindparam("number"))
+KEPT = select(func.count()).select_from(quarantine).where(*where(quarantine, sender_id="sender"))
+NEW_QUARANTINE = new_row(
+    quarantine,
+    received_us="now_us",
+    sender_id="sender",
+    epoch="life",
+    seq="number",
+    topic="came_on",
+    kind="sort",
+    reason="why",
+    body="content",
+).inline()
+BATCH = select(batches.c.form, batches.c.body).where(*where(batches, batch_no="number"))
 SET_STATUS = (
     update(senders)
-    .where(senders.c.sender_id == bindparam("sender"), senders.c.status_us <= bindparam("now_us"))
+    .where(*where(senders, sender_id="sender"), senders.c.status_us <= bindparam("now_us"))
     .values(status_us=bindparam("now_us"), status=bindparam("content"))
 )

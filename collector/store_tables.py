@@ -9,6 +9,7 @@ Refuses to hold any rule: what may be stored is decided in `collector.store_inta
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
@@ -20,20 +21,31 @@ from probes.ledger_entries import SlotReason
 from probes.records import FailureKind, Outcome
 
 __all__ = [
+    "COUNT_TABLES",
     "ENDED_AS_RUN",
+    "FIRST_TABLES",
     "KIND_CODES",
+    "NO_SENDER",
     "OUTCOME_CODES",
     "REASON_CODES",
+    "SCORE_TABLES",
     "TABLES",
     "batches",
+    "cell_days",
+    "cells",
+    "checks",
     "epochs",
     "gaps",
     "instant_of_ms",
     "instant_of_us",
+    "line_counts",
     "losses",
+    "maintenance",
     "microseconds_of",
+    "observations",
     "quarantine",
     "render_tables",
+    "revisions",
     "runs",
     "schedules",
     "senders",
@@ -61,6 +73,8 @@ KIND_CODES: Final = {
     FailureKind.INTERNAL: 10,
 }
 """0 stands for no failure."""
+NO_SENDER: Final = 0
+"""Stands in the quarantine for a delivery whose topic named nobody."""
 ENDED_AS_RUN: Final = 0
 REASON_CODES: Final = {SlotReason.MISSED: 1, SlotReason.MAINTENANCE: 2, SlotReason.ABORTED: 3}
 """How a slot ended; 0 is a run."""
@@ -222,7 +236,101 @@ quarantine = _table(
     counted=True,
 )
 
-TABLES: Final = (
+# What is scored. `is_complete`: its cells hold every stored run; 0 while older ones have still to be scored.
+checks = _table(
+    "checks",
+    _given("check_id"),
+    _text("check_key"),
+    _small("is_complete"),
+    Index("checks_key", "check_key", unique=True),
+    counted=True,
+)
+
+# What the slots of a minute said about a check: the exact counts that verdicts rest on. `minute` since the epoch, of the slot.
+cells = _table(
+    "cells",
+    _key("check_id", Integer),
+    _key("target", Integer),
+    _key("sender_id", Integer),
+    _key("minute"),
+    _reference("good"),
+    _reference("bad"),
+    _reference("inconclusive"),
+    _reference("runs"),
+)
+
+# The same by days: sums, and the vote of each minute as a bit of 180 bytes (little end first).
+cell_days = _table(
+    "cell_days",
+    _key("check_id", Integer),
+    _key("target", Integer),
+    _key("sender_id", Integer),
+    _key("day", Integer),
+    _number("good"),
+    _number("bad"),
+    _number("inconclusive"),
+    _number("runs"),
+    Column("good_bits", LargeBinary, nullable=False),
+    Column("bad_bits", LargeBinary, nullable=False),
+    Column("mute_bits", LargeBinary, nullable=False),
+)
+
+# Facts that obligations read; `value_ns` is -1 where the step measured none.
+observations = _table(
+    "observations",
+    _key("check_id", Integer),
+    _key("slot_ms"),
+    _key("series_id", Integer),
+    _key("place", Integer),
+    _reference("target"),
+    _number("seen_us"),
+    _number("value_ns"),
+    _small("good"),
+    _text("subject"),
+    _text("run_id"),
+)
+
+# Agreed interruptions, and the scores of closed windows as they were reported: revision 1, then 2 if late results changed one.
+maintenance = _table(
+    "maintenance",
+    _given("maintenance_id"),
+    _text("name"),
+    _text("document"),
+    _number("recorded_us"),
+    Index("maintenance_name", "name", unique=True),
+    counted=True,
+)
+revisions = _table(
+    "revisions",
+    _given("revision_id"),
+    _text("line"),
+    _text("target"),
+    _text("span"),
+    _reference("revision"),
+    _number("made_us"),
+    _text("digest"),
+    _text("document"),
+    Index("revisions_of", "line", "target", "span", "revision", unique=True),
+    counted=True,
+)
+
+# What exported counters have counted of a line before the minute `until_minute`: its cells may be deleted one day.
+line_counts = _table(
+    "line_counts",
+    _given("count_id"),
+    _text("fleet"),
+    _text("target"),
+    _text("line"),
+    _number("until_minute"),
+    _number("good"),
+    _number("bad"),
+    _number("unknown"),
+    _number("excluded"),
+    Index("line_counts_of", "fleet", "target", "line", unique=True),
+    counted=True,
+)
+
+FIRST_TABLES: Final = (
     senders,
     epochs,
     gaps,
@@ -236,12 +344,15 @@ TABLES: Final = (
     unfit_minutes,
     quarantine,
 )
+SCORE_TABLES: Final = (checks, cells, cell_days, observations, maintenance, revisions)
+COUNT_TABLES: Final = (line_counts,)
+TABLES: Final = FIRST_TABLES + SCORE_TABLES + COUNT_TABLES
 
 
-def render_tables(dialect: Dialect) -> list[str]:
-    """The statements that make all tables and their indexes in an empty database."""
-    statements = [str(CreateTable(table).compile(dialect=dialect)).strip() for table in TABLES]
-    indexes = [index for table in TABLES for index in sorted(table.indexes, key=lambda index: str(index.name))]
+def render_tables(dialect: Dialect, tables: Sequence[Table]) -> list[str]:
+    """The statements that make these tables and their indexes."""
+    statements = [str(CreateTable(table).compile(dialect=dialect)).strip() for table in tables]
+    indexes = [index for table in tables for index in sorted(table.indexes, key=lambda index: str(index.name))]
     return statements + [str(CreateIndex(index).compile(dialect=dialect)) for index in indexes]
 
 

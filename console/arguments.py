@@ -14,6 +14,9 @@ from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
+from console.alert_options import AlertOptions, add_alert_options, alert_options_of
+from console.gate_options import GATE_OPTIONS, GateOptions, add_gate_options, gate_options_of
+from console.release_options import ReleaseOptions, add_release_options, release_options_of
 from probes.errors import OperatorError
 from probes.registry import parse_duration_s
 
@@ -27,14 +30,47 @@ COMMANDS = {
     "fleet": "a whole fleet on this machine: broker, collector, a worker for each region, a live table of slots",
     "worker": "run scenarios on schedule in one region, until stopped",
     "collector": "take results from the broker into the database, until stopped",
+    "soak": "scenarios for hours, with verdicts that are safe to look at all the time: --for 2h",
     "status": "what the collector knows: regions, probes, coverage, fitness, clocks",
+    "slo": "service levels: `check [PATH...]` files, `explain NAME` a number, `alerts` that fired, `rules` for Prometheus",
+    "alerts": "`list` what is wrong now, `ack ID` that you know of it, `test` whether messages reach somebody",
+    "maintenance": "`add NAME`, `list`, `remove NAME`: announced works, which service levels may leave out",
+    "releases": "`list`, `add NAME`, `send FILE`: the releases that pages draw as lines; `smoke --release NAME` tells of its own",
+    "rescore": "score stored runs again; with --check only say what would change",
     "broker-config": "write the configuration of a mosquitto broker with TLS, passwords and access rules into a folder",
-    "export": "write stored results to FILE.parquet, FILE.jsonl or FILE.jsonl.gz",
+    "export": "write stored results to FILE.parquet, FILE.jsonl or FILE.jsonl.gz; their steps to FILE.steps.parquet",
     "import": "bring an exported file into the database",
+    "report": "the scorecard: every service level in a window, with verdict, budget, burn rate and what is missing",
+    "smoke": "the release gate: rounds of scenarios until it says pass, fail or undecided, with stated odds of being wrong",
+    "replay": "make the failed run of a bundle again, and say what differs",
+    "simulate": "a month of records from a written plan, into a database of its own",
 }
-_WITH_SCENARIOS = ("fleet", "worker")
-_WITH_WORDS = {"show": "one run id", "broker-config": "one folder", "export": "one file", "import": "one file"}
-_MUST_NAME = ("broker-config", "export", "import")
+_WITH_SCENARIOS = ("fleet", "worker", "smoke", "soak")
+_SECOND_WORDS = {
+    "alerts": ("list", "ack", "test"),
+    "maintenance": ("add", "list", "remove"),
+    "releases": ("list", "add", "send"),
+    "slo": ("check", "explain", "alerts", "rules"),
+}
+"""What may stand after a command that says nothing alone; further words join here and in the command's own module."""
+_ONE_NAME = (
+    *(("slo", "explain"), ("maintenance", "add"), ("maintenance", "remove"), ("alerts", "ack")),
+    *(("releases", "add"), ("releases", "send")),
+)
+"""What needs exactly one name behind it."""
+_NO_NAME = (("slo", "alerts"), ("maintenance", "list"), ("alerts", "list"), ("alerts", "test"), ("releases", "list"))
+_WITH_WORDS = {
+    "show": "one run id",
+    "broker-config": "one folder",
+    "export": "one file",
+    "import": "one file",
+    "replay": "one bundle",
+}
+_WITH_DATABASE = (
+    *("fleet", "collector", "status", "export", "import", "simulate"),
+    *("show", "slo", "maintenance", "rescore", "report", "smoke", "alerts", "releases"),
+)
+_MUST_NAME = ("broker-config", "export", "import", "replay")
 _MAX_REPEAT = 100_000
 _EXAMPLES = """\
 examples:
@@ -45,8 +81,8 @@ examples:
   runner.py --scenario quote --json - --quiet | jq .    for a program
   runner.py platform --fault zero-price                 the stand-in with a fault, for another terminal
 
-exit codes: 0 passed; 1 the platform failed; 2 usage or settings; 3 inconclusive (our own fault, or interrupted).
-With several runs 1 wins over 3, and 3 over 0.
+exit codes: 0 passed; 1 the platform failed; 2 usage or settings; 3 inconclusive (our own fault, or interrupted);
+4 undecided (smoke: it could not find out; the release waits). With several runs 1 wins over 3, and 3 over 0.
 """
 
 
@@ -77,6 +113,22 @@ class Arguments:
     certificate_file: Path | None = None
     key_file: Path | None = None
     client_authority_file: Path | None = None
+    month: str = ""
+    plan_file: Path | None = None
+    window: str = ""
+    objectives: tuple[str, ...] = ()
+    format: str = ""
+    what_if: str = ""
+    check_only: bool = False
+    starts: str = ""
+    duration_s: float | None = None
+    rrule: str = ""
+    reason: str = ""
+    objective_globs: tuple[str, ...] = ()
+    region_globs: tuple[str, ...] = ()
+    gate: GateOptions | None = None
+    alerts: AlertOptions | None = None
+    release: ReleaseOptions | None = None
 
     @property
     def json_to_stdout(self) -> bool:
@@ -116,6 +168,22 @@ def parse_arguments(argv: Sequence[str]) -> Arguments:
         certificate_file=found.certificate,
         key_file=found.key,
         client_authority_file=found.client_authority,
+        month=found.month,
+        plan_file=found.plan,
+        window=found.window,
+        objectives=tuple(found.objective),
+        format=found.format,
+        what_if=found.what_if,
+        check_only=found.check,
+        starts=found.starts,
+        duration_s=None if found.duration is None else parse_duration_s(found.duration, where="--duration"),
+        rrule=found.rrule,
+        reason=found.reason,
+        objective_globs=_globs(found.objectives),
+        region_globs=_globs(found.regions),
+        gate=gate_options_of(found),
+        alerts=alert_options_of(found),
+        release=release_options_of(found),
     )
     _check(arguments)
     return arguments
@@ -152,7 +220,9 @@ def _check(arguments: Arguments) -> None:
 def _check_words(arguments: Arguments) -> None:
     """What stands after the command, and options that belong to one command alone."""
     command, rest = arguments.command, arguments.rest
-    if rest and command != "platform" and command not in _WITH_WORDS:
+    if command in _SECOND_WORDS:
+        _check_second_words(command, rest, _SECOND_WORDS[command])
+    elif rest and command != "platform" and command not in _WITH_WORDS:
         raise OperatorError(f"{command!r} takes no further word, not {rest[0]!r}")
     if command in _WITH_WORDS and len(rest) > 1:
         raise OperatorError(f"`{command}` takes {_WITH_WORDS[command]}", where=rest[1])
@@ -161,18 +231,57 @@ def _check_words(arguments: Arguments) -> None:
     if arguments.broker and not command and not arguments.region:
         raise OperatorError("--broker goes with --region: without one the scenario runs here", where="--broker")
     for option, value, commands in (
-        ("--region", arguments.region, ("", "worker")),
-        ("--for", arguments.for_s, ("fleet", "worker", "collector")),
-        ("--broker", arguments.broker, ("", "fleet", "worker", "collector")),
-        ("--database", arguments.database, ("fleet", "collector", "status", "export", "import")),
-        ("--last", arguments.last_s, ("status", "export")),
+        ("--region", arguments.region, ("", "worker", "smoke")),
+        ("--for", arguments.for_s, ("fleet", "worker", "collector", "soak")),
+        ("--broker", arguments.broker, ("", "fleet", "worker", "collector", "smoke")),
+        ("--database", arguments.database, _WITH_DATABASE),
+        ("--last", arguments.last_s, ("status", "export", "alerts", "releases")),
         ("--certificate", arguments.certificate_file, ("broker-config",)),
         ("--key", arguments.key_file, ("broker-config",)),
+        ("--month", arguments.month, ("simulate",)),
+        ("--plan", arguments.plan_file, ("simulate",)),
+        ("--window", arguments.window, ("report", "slo")),
+        ("--objective", arguments.objectives, ("report", "slo")),
+        ("--format", arguments.format, ("report",)),
+        ("--what-if", arguments.what_if, ("report",)),
         ("--client-authority", arguments.client_authority_file, ("broker-config",)),
+        ("--check", arguments.check_only, ("rescore",)),
+        ("--starts", arguments.starts, ("maintenance",)),
+        ("--duration", arguments.duration_s, ("maintenance",)),
+        ("--rrule", arguments.rrule, ("maintenance",)),
+        ("--reason", arguments.reason, ("maintenance",)),
+        ("--objectives", arguments.objective_globs, ("maintenance",)),
+        ("--regions", arguments.region_globs, ("maintenance",)),
+        (", ".join(f"--{name.replace('_', '-')}" for name in GATE_OPTIONS), arguments.gate, ("smoke", "soak")),
+        ("--all, --channel", arguments.alerts and arguments.alerts.is_of_alerts, ("alerts",)),
+        ("--by, --note", arguments.alerts and arguments.alerts.is_of_person, ("alerts", "releases")),
+        ("--release", arguments.release and arguments.release.name, ("smoke",)),
+        ("--at", arguments.release and arguments.release.at, ("releases",)),
+        ("--announce, --environment, --report-url", arguments.release, ("smoke", "releases")),
     ):
         if value and command not in commands:
             names = ", ".join(name or "--scenario" for name in commands)
             raise OperatorError(f"{option} goes with {names}", where=option)
+
+
+def _check_second_words(command: str, rest: Sequence[str], words: Sequence[str]) -> None:
+    """The command alone says nothing: its first word says what to do."""
+    if not rest:
+        raise OperatorError(f"`{command}` needs one of {', '.join(words)}", remedy=f"runner.py {command} {words[0]}")
+    if rest[0] not in words:
+        near = difflib.get_close_matches(rest[0], words, n=1) or list(words[:1])
+        remedy = f"Did you mean `{command} {near[0]}`?"
+        raise OperatorError(f"`{command}` knows no {rest[0]!r}", where=rest[0], remedy=remedy)
+    if (command, rest[0]) in _ONE_NAME and len(rest) != 2:
+        name = f"runner.py {command} {rest[0]} NAME"
+        raise OperatorError(f"`{command} {rest[0]}` takes one name", where=" ".join(rest[2:]), remedy=name)
+    if (command, rest[0]) in _NO_NAME and len(rest) > 1:
+        raise OperatorError(f"`{command} {rest[0]}` takes no further word, not {rest[1]!r}")
+
+
+def _globs(texts: Sequence[str]) -> tuple[str, ...]:
+    """The globs of an option that may stand several times, or hold several with commas between."""
+    return tuple(glob.strip() for text in texts for glob in text.split(",") if glob.strip())
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -189,6 +298,10 @@ def _parser() -> argparse.ArgumentParser:
     _add_what(parser)
     _add_output(parser)
     _add_fleet(parser)
+    _add_levels(parser)
+    add_gate_options(parser)
+    add_alert_options(parser)
+    add_release_options(parser)
     return parser
 
 
@@ -243,6 +356,8 @@ def _add_fleet(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--exit-with-parent", action="store_true", help="stop when the process that started this is gone"
     )
+    group.add_argument("--month", default="", metavar="YYYY-MM", help="which month to make up, for simulate")
+    group.add_argument("--plan", type=Path, metavar="FILE", help="what happens in it")
     group.add_argument("--certificate", type=Path, metavar="FILE", help="the broker's own, for broker-config")
     group.add_argument("--key", type=Path, metavar="FILE", help="its key")
     group.add_argument(
@@ -251,6 +366,31 @@ def _add_fleet(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="whose certificates probes must show, instead of passwords",
     )
+
+
+def _add_levels(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("service levels")
+    group.add_argument(
+        "--window", default="", metavar="WINDOW", help="a month (2026-10) or days (30d); default: each line's own"
+    )
+    group.add_argument("--objective", action="append", default=[], metavar="NAME", help="only this line; repeatable")
+    group.add_argument("--format", default="", choices=("table", "json", "html", "md"), help="how the report is drawn")
+    group.add_argument(
+        "--what-if", default="", metavar="TARGET", help="try another target, such as 99.95%% (no verdict)"
+    )
+    group.add_argument("--check", action="store_true", help="only look, for rescore")
+    group.add_argument("--starts", default="", metavar="INSTANT", help="2026-10-03T02:00Z, for maintenance add")
+    group.add_argument("--duration", metavar="DURATION", help="how long it takes: 2h")
+    group.add_argument("--rrule", default="", metavar="RULE", help="how it recurs: FREQ=WEEKLY;BYDAY=SU;COUNT=10")
+    group.add_argument("--reason", default="", metavar="TEXT", help="what is worked on")
+    group.add_argument(
+        "--objectives",
+        action="append",
+        default=[],
+        metavar="GLOB",
+        help="which lines; --scenarios and --regions likewise",
+    )
+    group.add_argument("--regions", action="append", default=[], metavar="GLOB", help="where; default: everywhere")
 
 
 def _repeat(text: str) -> int:

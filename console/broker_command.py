@@ -32,6 +32,8 @@ async def write_broker_config(desk: Desk) -> ExitCode:
         certificate_file=arguments.certificate_file.absolute(),
         key_file=arguments.key_file.absolute(),
         client_authority_file=arguments.client_authority_file and arguments.client_authority_file.absolute(),
+        collectors=desk.settings.broker.collectors,
+        operators=desk.settings.broker.operators,
     )
     written = write_mosquitto_config(plan, Path(arguments.rest[0]))
     desk.say(f"wrote {written.config_file}; start the broker with: mosquitto -c {written.config_file}")

@@ -11,16 +11,23 @@ from contextlib import asynccontextmanager
 from datetime import timedelta
 
 from collector.embedded_broker import EmbeddedBroker
-from collector.service import CollectorService
+from collector.score_upkeep import ScoreUpkeep
+from collector.service import CollectorService, settle_process
 from collector.store import Retention, open_store
+from console.alerting_wiring import companions_of
 from console.desk import Desk
-from console.fleet_places import EMBEDDED, broker_address, broker_url, database_of, sqlite_file
+from console.exports_wiring import exports_beside
+from console.fleet_places import EMBEDDED, broker_address, broker_url, database_login, database_of, sqlite_file
+from console.objectives import BUILT_IN_OBJECTIVES
+from console.pages_wiring import open_pages_beside
 from console.verdict import ExitCode
+from console.watched_objectives import WatchedObjectives
 from console.watching import until_told
 from probes.clock import Clock
 from probes.health import open_health
 from probes.mqtt import BrokerAddress
 from probes.settings import Settings
+from probes.systemd import Notices, tell_systemd
 
 __all__ = ["open_broker", "run_collector"]
 
@@ -34,13 +41,37 @@ async def run_collector(desk: Desk) -> ExitCode:
     retention = Retention(max_age=timedelta(days=chosen.keep_days), max_bytes=chosen.keep_bytes)
     async with (
         open_broker(broker_url(arguments.broker, settings), settings, clock=desk.clock) as broker,
-        open_store(database) as store,
+        open_store(database_login(database, settings)) as store,
     ):
+        objectives = WatchedObjectives(settings.slo_dir or BUILT_IN_OBJECTIVES)
+        scores = ScoreUpkeep(store, objectives, fleet=settings.fleet, regions=settings.regions, clock=desk.clock)
+        await scores.begin()
+        exports = exports_beside(desk, store, objectives)
+
+        async def say(topic: str, payload: bytes) -> None:
+            await service.ingest.say(topic, payload)
+
         service = CollectorService(
-            store, broker, fleet=settings.fleet, name=chosen.name, clock=desk.clock, retention=retention
+            store,
+            broker,
+            fleet=settings.fleet,
+            name=chosen.name,
+            clock=desk.clock,
+            retention=retention,
+            scores=scores,
+            companions={**companions_of(desk, store, objectives, say, lambda: service.is_ready), **exports.companions},
         )
-        async with open_health(chosen.health, service.health):
+        service.pages |= exports.pages
+        exports.watch(service.ingest.state)
+        # Begun at once: what is missing for readiness, a broker or a database, systemd could not bring by starting us again.
+        notices = Notices(lambda: True, service.summary, desk.stop.asked)
+        async with (
+            open_health(chosen.health, service.health),
+            open_pages_beside(desk, store, objectives, metrics=exports.page),
+            tell_systemd(settings.environ, notices, clock=desk.clock),
+        ):
             desk.say(f"collecting from {broker.url} into {store.where}")
+            settle_process()
             running = asyncio.create_task(service.run())
             try:
                 await until_told(desk.stop, running, clock=desk.clock, arguments=arguments)

@@ -1,14 +1,14 @@
-"""`demo`: a fleet of all regions for a while, then every scenario twice, then one fault that a status code does not see, caught.
+"""`demo`: a fleet of all regions with its pages and an incident, then every scenario twice, then one fault on demand, caught.
 
-Ends with 0 only when everything was as it should be: the fleet's books are in order, all runs passed, the fault was caught at the
-step that it breaks, and the journey passed again without it. Refuses any target but a stand-in of its own.
+Ends with 0 only when everything was as it should be: the incident was seen and its alert fired, the fleet's books are in order,
+all runs passed, the fault was caught at the step that it breaks, and the journey passed again without it. Refuses any target but
+a stand-in of its own.
 
 Called by `console.app`.
 """
 
 from __future__ import annotations
 
-import json
 import tempfile
 from collections import Counter
 from collections.abc import Sequence
@@ -18,9 +18,10 @@ from pathlib import Path
 from rich.padding import Padding
 from rich.text import Text
 
+from collector.texts.figures import count_text, duration_text, printable
 from console.choices import Choice, ChosenTarget, choose_scenarios, open_stand_in
+from console.demo_incident import DemoIncident
 from console.desk import Desk
-from console.figures import count_text, duration_text, printable
 from console.fleet_command import show_fleet
 from console.fleet_places import EMBEDDED
 from console.objectives import load_objectives
@@ -29,11 +30,10 @@ from console.report import Report, print_summary
 from console.rounds import Rounds
 from console.run_loop import RunLoop
 from console.run_store import RunStore
+from console.stand_in_faults import set_faults
 from console.verdict import ExitCode
 from console.wiring import load_scenarios, open_environment
-from probes.errors import DependencyError
 from probes.execute import RunEnvironment
-from probes.http import BytesBody
 from probes.records import FailureKind, Outcome, Run
 from probes.registry import Registry, ScenarioSpec
 from slo.judgement import judge_lines
@@ -41,11 +41,9 @@ from slo.judgement import judge_lines
 __all__ = ["Lesson", "run_demo"]
 
 _FLEET_SCENARIOS = ("api-health", "web-health", "sign-in")
-_FLEET_EVERY_S = 5.0
-_FLEET_FOR_S = 20.0
+_FLEET_EVERY_S = 10.0
 _ROUNDS = 2
 _TRIES = 3
-_CONTROL_DEADLINE_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,27 +75,23 @@ async def run_demo(desk: Desk) -> ExitCode:
         in_order = await _show_fleet(desk, chosen)
         if desk.stop.asked():
             return ExitCode.INCONCLUSIVE
-        shown = await _show(desk, chosen, choice, registry)
-    if shown is ExitCode.PASSED and not in_order:
-        desk.console.print(Text("But the fleet's books were not in order; see its table.", style="bold red"))
-        return ExitCode.INCONCLUSIVE
-    return shown
+        return await _show(desk, chosen, choice, registry, in_order=in_order)
 
 
 async def _show_fleet(desk: Desk, chosen: ChosenTarget) -> bool:
-    """A whole fleet for some seconds, in files and on a port of its own; True when its books were in order."""
+    """A whole fleet and an incident, in files and on ports of its own; True when it was caught and the books were in order."""
     regions = ", ".join(desk.settings.regions)
     desk.console.print(Text(f"\n1. A fleet: a worker in each region ({regions}), a broker, a collector", style="bold"))
-    arguments = replace(
-        desk.arguments, scenarios=_FLEET_SCENARIOS, every_s=_FLEET_EVERY_S, for_s=_FLEET_FOR_S, broker=EMBEDDED
-    )
+    arguments = replace(desk.arguments, scenarios=_FLEET_SCENARIOS, every_s=_FLEET_EVERY_S, for_s=None, broker=EMBEDDED)
     settings = replace(desk.settings, broker=replace(desk.settings.broker, port=0))
     with tempfile.TemporaryDirectory(prefix="probe-fleet-demo-") as folder:
         of_fleet = replace(desk, arguments=arguments, settings=settings)
-        return await show_fleet(of_fleet, chosen, Path(folder)) is ExitCode.PASSED
+        incident = DemoIncident(of_fleet, chosen.target.base("control"))
+        code = await show_fleet(of_fleet, chosen, Path(folder), incident.play)
+        return code is ExitCode.PASSED and incident.incident is not None
 
 
-async def _show(desk: Desk, chosen: ChosenTarget, choice: Choice, registry: Registry) -> ExitCode:
+async def _show(desk: Desk, chosen: ChosenTarget, choice: Choice, registry: Registry, *, in_order: bool) -> ExitCode:
     console, clock = desk.console, desk.clock
     console.print(Text(f"\n2. Every journey of a customer, {_ROUNDS} times", style="bold"))
     with Progress(console.file, clock, quiet=desk.arguments.quiet, each_step=False) as progress:
@@ -113,7 +107,7 @@ async def _show(desk: Desk, chosen: ChosenTarget, choice: Choice, registry: Regi
     left_out = (*(f"{name}: {reason}" for name, reason in choice.left_out), *map(str, registry.problems))
     report = Report(healthy, judge_lines(load_objectives(), healthy), left_out=left_out, interrupted=desk.stop.asked())
     print_summary(report, console)
-    return _conclude(desk, healthy, faulty, again)
+    return _conclude(desk, healthy, faulty, again, in_order=in_order)
 
 
 class _Stage:
@@ -150,9 +144,9 @@ class _Stage:
 
     async def teach(self, lesson: Lesson, spec: ScenarioSpec) -> tuple[Run | None, Run | None]:
         """The run with the fault and the one after it; None for what was not run any more."""
-        await self._set_faults([{"name": lesson.fault, "rate": 1.0, "args": {}}])
+        await set_faults(self._control_url, [lesson.fault])
         faulty = await self._one_conclusive(spec)
-        await self._set_faults([])
+        await set_faults(self._control_url, [])
         self._progress.say("   and without it again")
         return faulty, await self._one_conclusive(spec)
 
@@ -165,19 +159,10 @@ class _Stage:
                 break
         return runs[0] if runs else None
 
-    async def _set_faults(self, faults: list[dict[str, object]]) -> None:
-        body = BytesBody(json.dumps({"seed": 1, "faults": faults}).encode(), "application/json")
-        origin_ns = self._desk.clock.monotonic_ns()
-        async with self._environment.http.client(origin_ns=origin_ns) as client:
-            answer = await client.request(
-                "PUT", f"{self._control_url}/faults", body=body, deadline_s=_CONTROL_DEADLINE_S
-            )
-        if answer.status != 200:
-            reason = answer.failure.message if answer.failure else f"status {answer.status}"
-            raise DependencyError(f"the stand-in would not switch its faults: {reason}", where=self._control_url)
 
-
-def _conclude(desk: Desk, healthy: tuple[Run, ...], faulty: Run | None, again: Run | None) -> ExitCode:
+def _conclude(
+    desk: Desk, healthy: tuple[Run, ...], faulty: Run | None, again: Run | None, *, in_order: bool
+) -> ExitCode:
     """Explain the fault, then say whether the demo went as it should."""
     console = desk.console
     console.print(Text(f"\nThe fault {_LESSON.fault!r}: {_LESSON.promise}", style="bold"))
@@ -188,9 +173,14 @@ def _conclude(desk: Desk, healthy: tuple[Run, ...], faulty: Run | None, again: R
     recovered = again is not None and again.outcome is Outcome.PASS
     if caught and recovered:
         console.print(f"  Without the fault the same journey passed again: run {again.run_id if again else ''}.")
-    if _is_healthy(healthy) and caught and recovered and not desk.stop.asked():
+    if not in_order:
+        console.print(Text("\nThe fleet did not do as it should; see the first part.", style="bold red"))
+    if in_order and _is_healthy(healthy) and caught and recovered and not desk.stop.asked():
         console.print(
-            Text("\nThe demo went as it should: the stand-in was found good, and its fault was caught.", "bold green")
+            Text(
+                "\nThe demo went as it should: the incident and the fault were caught, and all else passed.",
+                "bold green",
+            )
         )
         console.print(Text("Next: runner.py list, runner.py --scenario cad-large, runner.py show", style="dim"))
         return ExitCode.PASSED

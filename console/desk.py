@@ -25,6 +25,6 @@ class Desk:
     stop: Stop
 
     def say(self, text: str) -> None:
-        """A line for the person, unless only the verdict is wanted."""
+        """A line for the person, unless only the verdict is wanted; brackets in it are brackets."""
         if not self.arguments.quiet:
-            self.console.print(text, highlight=False, soft_wrap=True)
+            self.console.print(text, highlight=False, markup=False, soft_wrap=True)

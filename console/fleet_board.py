@@ -12,17 +12,20 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
+from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
 from collector.ledger import SlotClass, SlotCounts, by_region
 from collector.store import Store
 from collector.store_runs import RunSummary
-from console.figures import duration_text
+from collector.texts.figures import duration_text
+from collector.texts.probe_texts import coverage_text
+from console.narrow import Entry, fitting
 from console.step_table import OUTCOME_STYLES
 from probes.records import Outcome
 
-__all__ = ["Board", "BoardRow", "coverage_text", "draw_board", "read_board", "summary_text"]
+__all__ = ["Board", "BoardRow", "draw_board", "fitting_board", "read_board", "summary_text"]
 
 LONGEST_WINDOW: Final = timedelta(hours=1)
 _ALWAYS: Final = "on_time"
@@ -68,15 +71,28 @@ def draw_board(rows: Sequence[BoardRow]) -> Table:
     return table
 
 
+def fitting_board(console: Console, rows: Sequence[BoardRow]) -> RenderableType:
+    """The table, or where it does not fit a few lines for each row."""
+    entries, previous = [], ""
+    for row in rows:
+        heading = Text(row.scenario if row.scenario != previous else "", style="bold")
+        facts = [Text(f"{row.region}: covered {coverage_text(row.counts)}"), *_count_facts(row.counts)]
+        facts.append(Text("last ").append_text(last_text(row.last)))
+        entries.append(Entry(heading, facts))
+        previous = row.scenario
+    return fitting(console, draw_board(rows), entries)
+
+
+def _count_facts(counts: SlotCounts) -> list[Text]:
+    return [
+        Text(f"{count} {name.replace('_', ' ')}", style="yellow" if name in _WARNED else "")
+        for name in _COLUMNS
+        if (count := getattr(counts, name))
+    ]
+
+
 def _count_cell(name: str, count: int) -> Text:
     return Text(str(count) if count else "·", style="yellow" if count and name in _WARNED else "")
-
-
-def coverage_text(counts: SlotCounts) -> str:
-    """The share of the due slots that have a run, rounded down: 99.99 % is not all."""
-    if not counts.due:
-        return "-"
-    return f"{counts.ran * 1000 // counts.due / 10:.1f} %"
 
 
 def last_text(run: RunSummary | None) -> Text:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -24,9 +24,10 @@ from console.choices import ChosenTarget, open_target
 from console.collector_command import open_broker
 from console.collector_process import CollectorProcess, open_collector
 from console.desk import Desk
-from console.fleet_board import Board, draw_board, summary_text
-from console.fleet_places import broker_url, sqlite_file
+from console.fleet_board import Board, fitting_board, summary_text
+from console.fleet_places import broker_url, database_login, sqlite_file
 from console.lane_kit import LaneOptions, Plan, make_plan
+from console.pages_wiring import place_for_pages
 from console.verdict import ExitCode
 from console.watching import until_told
 from console.worker_command import RegionWorker, lane_options
@@ -44,12 +45,17 @@ _DATABASE: Final = "collector.db"
 
 @dataclass(frozen=True, slots=True)
 class Fleet:
-    """A fleet whose parts are up; its workers have not begun."""
+    """A fleet whose parts are up; its workers have not begun. `pages` is the address of its pages, empty: none."""
 
     workers: tuple[RegionWorker, ...]
     collector: CollectorProcess
     store: Store
     plan: Plan
+    pages: str = ""
+
+
+Script = Callable[[Fleet], Awaitable[None]]
+"""What is done with a fleet once its lanes are up; it stops when that has ended."""
 
 
 async def run_fleet(desk: Desk) -> ExitCode:
@@ -66,8 +72,8 @@ async def run_fleet(desk: Desk) -> ExitCode:
     return code
 
 
-async def show_fleet(desk: Desk, chosen: ChosenTarget, folder: Path) -> ExitCode:
-    """The fleet against a target that is there, with its files in the folder."""
+async def show_fleet(desk: Desk, chosen: ChosenTarget, folder: Path, script: Script | None = None) -> ExitCode:
+    """The fleet against a target that is there, with its files in the folder, until told to stop or a script has ended."""
     async with open_fleet(desk, chosen, folder) as fleet:
         regions = ", ".join(worker.address.region for worker in fleet.workers)
         desk.say(
@@ -76,7 +82,7 @@ async def show_fleet(desk: Desk, chosen: ChosenTarget, folder: Path) -> ExitCode
         for name, reason in fleet.plan.choice.left_out:
             desk.say(f"left out: {name}: {reason}")
         board = Board(fleet.store, desk.clock.now())
-        reports = await _work(desk, fleet, board)
+        reports = await _work(desk, fleet, board, script)
         return await _conclude(desk, fleet, board, reports)
 
 
@@ -94,18 +100,21 @@ async def open_fleet(desk: Desk, chosen: ChosenTarget, folder: Path) -> AsyncIte
     async with AsyncExitStack() as opened:
         url = broker_url(arguments.broker, settings)
         broker = await opened.enter_async_context(open_broker(url, settings, clock=desk.clock))
-        store = await opened.enter_async_context(open_store(database))
+        store = await opened.enter_async_context(open_store(database_login(database, settings)))
         told = ["--broker", broker.url, "--database", database]
         if arguments.settings_file is not None:
             told += ["--settings", str(arguments.settings_file.absolute())]
-        # Several fleets may be on one machine; whoever wants pages starts the parts as services.
-        environ = {**settings.environ, "PROBE_FLEET_COLLECTOR_HEALTH": ""}
+        # Several fleets may be on one machine; whoever wants health pages starts the parts as services.
+        pages = place_for_pages(settings.pages.listen)
+        environ = {**settings.environ, "PROBE_FLEET_COLLECTOR_HEALTH": "", "PROBE_FLEET_PAGES_LISTEN": pages}
         collector = await opened.enter_async_context(open_collector(told, environ=environ, clock=desk.clock))
+        if pages:
+            desk.say(f"pages: http://{pages}")
         workers = tuple(
             RegionWorker(of_region, broker, options, plan, clock=desk.clock, folder=folder)
             for of_region in _by_region(settings)
         )
-        yield Fleet(workers, collector, store, plan)
+        yield Fleet(workers, collector, store, plan, f"http://{pages}" if pages else "")
 
 
 def _by_region(settings: Settings) -> Sequence[Settings]:
@@ -124,21 +133,43 @@ def _options(desk: Desk, chosen: ChosenTarget) -> LaneOptions:
     return options.model_copy(update=laid_over)
 
 
-async def _work(desk: Desk, fleet: Fleet, board: Board) -> list[WorkerReport]:
+async def _work(desk: Desk, fleet: Fleet, board: Board, script: Script | None) -> list[WorkerReport]:
     """Have the workers work until told to stop, then until they have ended."""
     tasks = [asyncio.create_task(worker.keep_running()) for worker in fleet.workers]
     any_ended = asyncio.create_task(_first_to_end(tasks))
     watcher = asyncio.create_task(_watch(desk, board))
+    playing: asyncio.Task[None] | None = None
     try:
         await desk.stop.guard(_until_up(desk, fleet, any_ended))
-        await until_told(desk.stop, any_ended, clock=desk.clock, arguments=desk.arguments)
+        ended: asyncio.Task[None] = any_ended
+        if script is not None:
+            ended = playing = asyncio.create_task(_play(script, fleet, any_ended))
+        await until_told(desk.stop, ended, clock=desk.clock, arguments=desk.arguments)
     finally:
+        if playing is not None:
+            playing.cancel()
+            await asyncio.wait({playing})
         for worker in fleet.workers:
             worker.stop()
         await asyncio.wait(tasks)
         watcher.cancel()
         await asyncio.wait({watcher, any_ended})
+    if playing is not None and not playing.cancelled():
+        playing.result()
     return [task.result() for task in tasks]
+
+
+async def _play(script: Script, fleet: Fleet, any_ended: asyncio.Task[None]) -> None:
+    """Until the script has ended, or a worker has. Raises what the script raises."""
+    playing = asyncio.ensure_future(script(fleet))
+    try:
+        await asyncio.wait({playing, any_ended}, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        if not playing.done():
+            playing.cancel()
+            await asyncio.wait({playing})
+    if not playing.cancelled():
+        playing.result()
 
 
 async def _first_to_end(tasks: Sequence[asyncio.Task[WorkerReport]]) -> None:
@@ -165,7 +196,7 @@ async def _watch(desk: Desk, board: Board) -> None:
         while True:
             await desk.clock.sleep(_LOOK_EVERY_S)
             try:
-                live.update(draw_board(await board.rows(desk.clock.now())), refresh=True)
+                live.update(fitting_board(desk.console, await board.rows(desk.clock.now())), refresh=True)
             except StoreError as error:
                 live.update(Text(str(error)), refresh=True)
 
@@ -186,7 +217,7 @@ async def _conclude(desk: Desk, fleet: Fleet, board: Board, reports: Sequence[Wo
     rows = await board.rows(now)
     console = desk.console
     console.print()
-    console.print(draw_board(rows))
+    console.print(fitting_board(console, rows))
     console.print(Text(f"\n{summary_text(rows)}.", style="bold"))
     left = sum(report.left.entries for report in reports)
     open_slots = sum(row.counts.missing + row.counts.pending for row in rows)

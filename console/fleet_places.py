@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Final
+from urllib.parse import quote, urlsplit
 
 from pydantic import SecretStr
 
@@ -16,13 +17,24 @@ from probes.messages import Address
 from probes.mqtt import BrokerAddress
 from probes.settings import Settings
 
-__all__ = ["EMBEDDED", "FLEET_KEY", "broker_address", "broker_url", "database_of", "outbox_path", "sqlite_file"]
+__all__ = [
+    "EMBEDDED",
+    "FLEET_KEY",
+    "broker_address",
+    "broker_url",
+    "database_login",
+    "database_of",
+    "outbox_path",
+    "sqlite_file",
+]
 
 EMBEDDED: Final = "embedded"
 FLEET_KEY: Final = "fleet_key"
 """The secret that commands to probes are signed with."""
 _SECRET: Final = "broker"  # noqa: S105 - the name of a secret
+_DATABASE_SECRET: Final = "database"  # noqa: S105 - the name of a secret
 _SQLITE: Final = "sqlite:///"
+_SERVERS: Final = ("postgresql", "postgres")
 
 
 def broker_url(asked: str, settings: Settings) -> str:
@@ -56,6 +68,22 @@ def broker_address(asked: str, settings: Settings) -> BrokerAddress:
 def database_of(asked: str, settings: Settings) -> str:
     """The collector's database: what was asked for, or what is configured."""
     return asked or settings.collector.database
+
+
+def database_login(database: str, settings: Settings) -> str:
+    """The address with the password of the secret `database` in it, where both call for one; not to be shown to anybody.
+
+    Raises OperatorError for a password that is described and not there, and for one that belongs to nobody.
+    """
+    parts = urlsplit(database)
+    if parts.scheme not in _SERVERS or parts.password or _DATABASE_SECRET not in settings.secret_sources:
+        return database
+    user, _, place = parts.netloc.rpartition("@")
+    if not user:
+        message = "the address of the database names no user whom the secret `database` could belong to"
+        raise OperatorError(message, where="collector.database", remedy="Write postgresql://USER@HOST/NAME")
+    password = quote(settings.secret(_DATABASE_SECRET).get_secret_value(), safe="")
+    return parts._replace(netloc=f"{user}:{password}@{place}").geturl()
 
 
 def sqlite_file(database: str) -> Path | None:

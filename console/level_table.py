@@ -12,7 +12,7 @@ from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from console.figures import count_text, duration_text
+from collector.texts.figures import count_text, duration_text
 from slo.evidence import Verdict
 from slo.judgement import LineJudgement
 

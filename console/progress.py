@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import IO, Self
 
-from console.figures import bytes_text, duration_text, printable, rate_text
+from collector.texts.figures import bytes_text, duration_text, printable, rate_text
 from console.step_rows import MARKS, step_subject
 from probes.clock import Clock
 from probes.records import Attribute, Outcome, Run, Step

@@ -11,20 +11,19 @@ import json
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import timedelta
-from typing import Final
 
-from pydantic import JsonValue, ValidationError
+from pydantic import JsonValue
 from rich.text import Text
 
+from collector.texts.figures import duration_text, printable
 from console.desk import Desk
-from console.figures import duration_text, printable
 from console.fleet_places import FLEET_KEY, broker_address
+from console.remote_regions import GRACE_S, make_command, named_regions
 from console.verdict import ExitCode, exit_code_of
 from console.wiring import load_scenarios
-from probes.commands import RunCommand, command_topic, sign_command
+from probes.commands import command_topic, sign_command
 from probes.errors import OperatorError
-from probes.messages import MessageError, parse_address
+from probes.messages import parse_address
 from probes.mqtt import Connection, open_client, payload_of, subscribe
 from probes.records import Run
 from probes.registry import is_glob
@@ -32,9 +31,6 @@ from probes.wire import WireError, parse_run
 from probes.worker_pipe import Live
 
 __all__ = ["ask_regions"]
-
-_LIFE: Final = timedelta(seconds=30)
-_GRACE_S: Final = 30.0
 
 
 @dataclass(slots=True)
@@ -49,27 +45,14 @@ class _Asked:
 async def ask_regions(desk: Desk) -> ExitCode:
     """Ask, show, and wait for every answer; the exit code is that of the runs, 3 when a region did not answer."""
     arguments, settings = desk.arguments, desk.settings
-    regions = tuple(dict.fromkeys(name.strip() for name in arguments.region.split(",") if name.strip()))
-    for region in regions:
-        if region not in settings.regions:
-            raise OperatorError(f"region {region!r} is not one of {', '.join(settings.regions)}", where="--region")
+    regions = named_regions(desk)
     specs = load_scenarios(arguments, settings).select(arguments.scenarios)
     if any(is_glob(word) for word in arguments.scenarios):
         raise OperatorError("ask regions for scenarios by their names, not by a glob", where="--scenario")
     key, broker = settings.secret(FLEET_KEY), broker_address(arguments.broker, settings)
     now = desk.clock.now()
     commands = [
-        RunCommand(
-            fleet=settings.fleet,
-            region=region,
-            request_id=secrets.token_hex(16),
-            scenario=spec.name,
-            seed=arguments.seed,
-            issued_at=now,
-            expires_at=now + _LIFE,
-        )
-        for spec in specs
-        for region in regions
+        make_command(settings.fleet, region, spec.name, arguments.seed, now) for spec in specs for region in regions
     ]
     asked = _Asked({command.request_id: (command.region, command.scenario) for command in commands})
     async with open_client(broker, client_id=f"{settings.fleet}::ask-{secrets.token_hex(4)}") as client:
@@ -77,7 +60,7 @@ async def ask_regions(desk: Desk) -> ExitCode:
         for command in commands:
             await client.publish_soon(command_topic(settings.fleet, command.region), sign_command(command, key))
         desk.say(f"asked {', '.join(regions)} to run {', '.join(spec.name for spec in specs)}")
-        deadline_s = max(spec.timeout_s for spec in specs) + _GRACE_S
+        deadline_s = max(spec.timeout_s for spec in specs) + GRACE_S
         await desk.stop.guard(_show_until_done(desk, client, asked, deadline_s))
     desk.stop.leave_be()
     for region, scenario in asked.waiting.values():
@@ -104,7 +87,7 @@ def _show(desk: Desk, topic: str, payload: bytes, asked: _Asked) -> None:
         if asked.waiting.get(event.request_id, ("",))[0] != sender.region:
             return
         line = _line(event, asked)
-    except (MessageError, ValidationError, WireError, KeyError, TypeError):
+    except (ValueError, WireError, KeyError, TypeError, ArithmeticError):
         return
     if line and not desk.arguments.quiet:
         desk.console.print(Text(f"{sender.region:<10} {line}"), soft_wrap=True)

@@ -14,7 +14,7 @@ from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from console.figures import count_text, duration_text
+from collector.texts.figures import count_text, duration_text
 from console.step_rows import step_subject
 from console.step_table import indented, natural_width
 from probes.records import Outcome, Run

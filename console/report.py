@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from console.figures import count_text, duration_text, printable
+from collector.texts.figures import count_text, duration_text, printable
 from console.level_table import draw_levels
 from console.repeat_table import draw_repeats, step_times
 from console.step_rows import MARKS, step_rows

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from console.figures import count_text
+from collector.texts.figures import count_text
 from console.progress import Progress
 from console.rounds import Round, Rounds
 from console.run_store import RunStore

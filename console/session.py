@@ -35,7 +35,7 @@ async def run_session(desk: Desk) -> ExitCode:
     """Run what the arguments ask for and report it; raises FleetError for what is wrong before the first run."""
     arguments = desk.arguments
     _check_output_files(arguments)
-    objectives = load_objectives()
+    objectives = load_objectives(desk.settings.slo_dir, at=desk.clock.now())
     registry = load_scenarios(arguments, desk.settings)
     registry.select(arguments.scenarios)  # a name that does not exist is told before a stand-in is started for it
     async with open_target(arguments.target, desk.settings, say=desk.say) as chosen:

@@ -1,6 +1,6 @@
 """`show`: the latest runs, or one run in full: its waterfall, its phases, what was checked, and where its evidence is.
 
-Reads what sessions kept on this machine and nothing else. Called by `console.app`.
+Reads what sessions kept on this machine and nothing else (`console.show_stored` reads a database). Called by `console.app`.
 """
 
 from __future__ import annotations
@@ -8,8 +8,8 @@ from __future__ import annotations
 from rich.console import Console
 from rich.text import Text
 
+from collector.texts.figures import duration_text, printable
 from console.desk import Desk
-from console.figures import duration_text, printable
 from console.objectives import load_objectives
 from console.report import print_run
 from console.run_store import RunStore
@@ -20,7 +20,7 @@ from console.waterfall import LEGEND, waterfall
 from probes.records import Run
 from slo.judgement import judge_lines
 
-__all__ = ["print_waterfall", "show_runs"]
+__all__ = ["print_waterfall", "print_whole_run", "show_runs"]
 
 _LISTED = 20
 
@@ -31,13 +31,18 @@ async def show_runs(desk: Desk) -> ExitCode:
     if not desk.arguments.rest:
         _print_latest(store, desk.console)
         return ExitCode.PASSED
-    run = store.find(desk.arguments.rest[0])
+    print_whole_run(store.find(desk.arguments.rest[0]), desk)
+    return ExitCode.PASSED
+
+
+def print_whole_run(run: Run, desk: Desk) -> None:
+    """Everything that a record says of a run, judged by the lines that were in force."""
     _print_identity(run, desk.console)
-    print_run(run, judge_lines(load_objectives(), [run]), desk.console)
+    objectives = load_objectives(desk.settings.slo_dir, at=run.started_at)
+    print_run(run, judge_lines(objectives, [run]), desk.console)
     desk.console.print()
     print_waterfall(run, desk.console)
     _print_checks(run, desk.console)
-    return ExitCode.PASSED
 
 
 def _print_latest(store: RunStore, console: Console) -> None:

@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from console.figures import bytes_text, duration_text, printable, rate_text
-from probes.records import Outcome, PageLoad, Run, Step
+from collector.texts.figures import bytes_text
+from collector.texts.step_texts import step_notes
+from probes.records import Outcome, Run, Step
 from slo.events import PART_ATTRIBUTE, PART_BYTES_ATTRIBUTE
 from slo.judgement import LineJudgement
 
@@ -18,7 +19,7 @@ __all__ = ["MARKS", "PHASES", "LineMark", "StepRow", "phases_of", "step_rows", "
 
 PHASES = ("queue", "dns", "connect", "tls", "send", "wait", "receive", "other")
 MARKS: Mapping[Outcome, str] = {Outcome.PASS: "✓", Outcome.FAIL: "✗", Outcome.INCONCLUSIVE: "?"}
-_WORTH_A_NOTE_BYTES = 1_000_000
+_DAY_ATTRIBUTE = "backup.day"
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +60,7 @@ def step_rows(run: Run, judgements: tuple[LineJudgement, ...]) -> tuple[StepRow,
             subject=step_subject(step),
             phases_ns=phases_of(step),
             lines=_lines_of(run, index, judgements),
-            notes=tuple(_notes_of(step)),
+            notes=tuple(step_notes(step)),
         )
         for index, step in enumerate(run.steps)
         if not step.cleanup
@@ -67,7 +68,9 @@ def step_rows(run: Run, judgements: tuple[LineJudgement, ...]) -> tuple[StepRow,
 
 
 def step_subject(step: Step) -> str:
-    """What tells steps of one name apart: the part and its size, or nothing."""
+    """What tells steps of one name apart: the part and its size, the day of a backup, or nothing."""
+    if _DAY_ATTRIBUTE in step.attributes:
+        return str(step.attributes[_DAY_ATTRIBUTE])
     part = step.attributes.get(PART_ATTRIBUTE, "")
     size_bytes = step.attributes.get(PART_BYTES_ATTRIBUTE)
     return f"{part} {bytes_text(size_bytes)}" if part and isinstance(size_bytes, int) else str(part)
@@ -91,31 +94,3 @@ def _lines_of(run: Run, index: int, judgements: tuple[LineJudgement, ...]) -> tu
                 LineMark(judgement.objective.line, good, judgement.objective.limit_ns, max(times, default=None))
             )
     return tuple(marks)
-
-
-def _notes_of(step: Step) -> list[str]:
-    notes = [_page_note(page) for page in step.pages]
-    for exchange in step.exchanges:
-        if (flow := exchange.upload) is not None and flow.body_bytes >= _WORTH_A_NOTE_BYTES:
-            stalls = f"{flow.stalls} stalls, {duration_text(flow.stalled_ns)} in all" if flow.stalls else "no stall"
-            notes.append(f"sent {bytes_text(flow.body_bytes)} at {rate_text(flow.bytes_per_s)}, {stalls}")
-    return notes
-
-
-def _page_note(page: PageLoad) -> str:
-    times = {
-        "ready": page.ready_ns,
-        "TTFB": page.ttfb_ns,
-        "FCP": page.fcp_ns,
-        "LCP": page.lcp_ns,
-    }
-    parts = [f"{name} {duration_text(time_ns)}" for name, time_ns in times.items() if time_ns is not None]
-    if page.cls is not None:
-        parts.append(f"CLS {page.cls:.3f}")
-    if page.drive_ns:
-        parts.append(f"driving cost {duration_text(page.drive_ns)}")
-    if page.uncaught_errors:
-        parts.append(f"uncaught: {printable(page.uncaught_errors[0])}")
-    if page.failed_requests:
-        parts.append(f"failed requests: {len(page.failed_requests)}")
-    return f"page {', '.join(parts)}" if parts else f"page {page.url}"

@@ -15,7 +15,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from console.figures import duration_text, milliseconds_text
+from collector.texts.figures import duration_text, milliseconds_text
 from console.step_rows import MARKS, PHASES, LineMark, StepRow
 from probes.records import Outcome
 

@@ -1,7 +1,8 @@
 """Ctrl-C and SIGTERM: the first asks for an orderly end, the second takes it.
 
 The first cancels what is being waited for, and nothing else, so that the run's clean-up goes on and the report says what there
-was. The second leaves at once, with the same exit code. Refuses a third way. Opened by `console.app`, used by whatever runs.
+was. The second leaves at once, with the exit code that an interrupted command of its kind has. Refuses a third way. Opened by
+`console.app`, used by whatever runs.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ class Stop:
         self._asked = False
         self._quiet = quiet
         self._task = everything
+        self._code = ExitCode.INCONCLUSIVE
 
     def asked(self) -> bool:
         """True once somebody asked to stop."""
@@ -51,11 +53,15 @@ class Stop:
         """From now on only the report and the closing of things is left: the first request waits for them."""
         self._task = None
 
+    def means(self, code: ExitCode) -> None:
+        """Whoever asks twice gets this exit code, instead of `inconclusive`: what being interrupted means to this command."""
+        self._code = code
+
     def ask(self) -> None:
         """Stop in order; asked again, leave at once: the stand-in and the browser end with us."""
         if self._asked:
             _tell("stopped at once; clean-up may have been left undone")
-            os._exit(ExitCode.INCONCLUSIVE)
+            os._exit(self._code)
         self._asked = True
         if not self._quiet:
             _tell("stopping: cleaning up first (again to stop at once)")

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from enum import IntEnum
 
-from console.figures import count_text, printable
+from collector.texts.figures import count_text, printable
 from probes.records import Outcome, Run
 from slo.evidence import Verdict
 from slo.judgement import LineJudgement
@@ -31,6 +31,7 @@ class ExitCode(IntEnum):
     PLATFORM_FAILED = 1
     USAGE = 2
     INCONCLUSIVE = 3
+    UNDECIDED = 4
 
 
 def exit_code_of(runs: Sequence[Run], *, interrupted: bool = False) -> ExitCode:

@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from console.figures import duration_text, printable
+from collector.texts.figures import duration_text, printable
+from collector.texts.step_texts import path_of
 from console.step_rows import MARKS, step_subject
 from probes.records import Exchange, Run, Step
 
@@ -75,7 +76,7 @@ def _lines_of(step: Step, scale: _Scale, label_width: int) -> Iterator[Waterfall
     label = " ".join(filter(None, (MARKS[step.outcome], step.name, step_subject(step))))
     yield _line(label, bar, step.duration_ns, step, label_width, is_step=True)
     for exchange in step.exchanges[:_SHOWN_REQUESTS]:
-        label = f"  {exchange.status or '---'} {exchange.method} {_path_of(exchange.url)}"
+        label = f"  {exchange.status or '---'} {exchange.method} {path_of(exchange.url)}"
         bar = scale.bar(list(_spans(exchange)))
         yield _line(label, bar, exchange.phases.total_ns, step, label_width, is_step=False)
     hidden = step.exchanges[_SHOWN_REQUESTS:]
@@ -99,9 +100,3 @@ def _spans(exchange: Exchange) -> Iterator[tuple[int, int, str]]:
         if length_ns:
             yield start_ns, start_ns + length_ns, letter
         start_ns += length_ns
-
-
-def _path_of(url: str) -> str:
-    """The part of a URL that tells requests apart."""
-    rest = url.partition("://")[2]
-    return f"/{rest.partition('/')[2]}" if "/" in rest else rest or url

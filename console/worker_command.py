@@ -34,6 +34,7 @@ from probes.mqtt import BrokerAddress
 from probes.outbox import Outbox, OutboxLimits
 from probes.settings import Settings
 from probes.stream import Stream
+from probes.systemd import Notices, tell_systemd
 from probes.worker import LanePlan, Worker, WorkerPlan, WorkerReport
 from probes.worker_pipe import ClockOrder, Live, RunOrder
 
@@ -56,7 +57,11 @@ async def run_worker(desk: Desk) -> ExitCode:
     broker = broker_address(arguments.broker, settings)
     options = lane_options(arguments, target)
     worker = RegionWorker(settings, broker, options, make_plan(options, settings), clock=desk.clock)
-    async with open_health(settings.worker.health, Health(worker.is_ready, worker.status)):
+    notices = Notices(worker.has_begun, worker.summary, desk.stop.asked)
+    async with (
+        open_health(settings.worker.health, Health(worker.is_ready, worker.status)),
+        tell_systemd(settings.environ, notices, clock=desk.clock),
+    ):
         report = await worker.run(desk.stop, arguments)
     left = report.left
     desk.console.print(f"stopped; {left.entries} entries stay in the outbox, {left.lost} were ever lost")
@@ -124,6 +129,18 @@ class RegionWorker:
     def is_ready(self) -> bool:
         """True when every lane walks its schedules; a broker that is away does not keep a probe from measuring."""
         return self._worker.is_ready
+
+    def has_begun(self) -> bool:
+        """True once the outbox is ours, so that whatever is measured will be kept."""
+        return self._worker.outbox is not None
+
+    def summary(self) -> str:
+        """How the lanes and the stream are, in a line."""
+        lanes = (
+            f"{name} lane {'ready' if lane.is_ready else 'not ready'}" for name, lane in self._worker.states.items()
+        )
+        link = "connected" if self._stream is not None and self._stream.state.connected else "waiting for the broker"
+        return f"{self.address.region}/{self.address.probe}: {', '.join(lanes)}; {link}"
 
     def status(self) -> Mapping[str, JsonValue]:
         """Who this is and how it is."""

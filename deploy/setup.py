@@ -29,7 +29,15 @@ __all__ = ["SetupError", "main", "set_up"]
 
 ROOT = Path(__file__).resolve().parent.parent
 PROGRAMS = {
-    "tests": {"curl": "curl", "ip": "iproute2", "mosquitto": "mosquitto", "pg_ctlcluster": "postgresql"},
+    "tests": {
+        "curl": "curl",
+        "ip": "iproute2",
+        "mosquitto": "mosquitto",
+        "pg_ctlcluster": "postgresql",
+        "prometheus-alertmanager": "prometheus-alertmanager",
+        "promtool": "prometheus",
+        "systemd-analyze": "systemd",
+    },
     "bench": {
         "curl": "curl",
         "pg_ctlcluster": "postgresql",

@@ -29,6 +29,13 @@ def refusal(spec: ScenarioSpec, target: Target) -> OperatorError | None:
         )
     lacking = target.lacks(spec.needs)
     if lacking:
+        variables = sorted({variable for need in lacking for variable in target.unset_variables(need)})
+        if variables:
+            return OperatorError(
+                f"scenario {spec.name!r} needs {', '.join(lacking)}, which is not configured for {target.name!r}",
+                where=target.where("operations"),
+                remedy=f"Set the environment variable {', '.join(variables)}",
+            )
         return OperatorError(
             f"scenario {spec.name!r} needs {', '.join(lacking)}, which the target {target.name!r} does not describe",
             where=target.where("operations"),

@@ -157,7 +157,8 @@ class ColdLoad:
             if now_s >= look_at_s:
                 await self._look_late()
                 look_at_s = time.monotonic() + LOOK_AGAIN_S
-            await self._wait_news(min(self._until_s, look_at_s))
+            again_s = time.monotonic() + LOOK_AGAIN_S if self._is_unplaced() else self._until_s
+            await self._wait_news(min(self._until_s, look_at_s, again_s))
         mark = await self._selected_mark()
         if mark is not None and self._is_in_time(mark):
             return mark
@@ -187,6 +188,10 @@ class ColdLoad:
         # One look serves both ends: which frame the selector names, and what all documents have measured.
         self.last_look = await look_at(self.page, self.check.frame_selector, LOOK_S)
         return next((mark for mark in self.marks.ready if mark.frame == self.last_look.selected), None)
+
+    def _is_unplaced(self) -> bool:
+        """A document is ready, and the page was too busy to say which frame is the selected one: no news will come of that."""
+        return bool(self.marks.ready) and self.last_look.element == "unknown"
 
     async def _give_up_if_doomed(self) -> None:
         """Fails when the selected frame's document failed and the page has had its time to try again."""

@@ -21,7 +21,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, SecretStr, Val
 from probes.errors import OperatorError
 from probes.messages import MessageError
 
-__all__ = ["CommandGate", "RunCommand", "command_topic", "sign_command"]
+__all__ = ["CLOCKS_MAY_DIFFER", "CommandGate", "RunCommand", "command_topic", "sign_command"]
 
 MAX_COMMAND_BYTES: Final = 8_192
 MAX_REMEMBERED: Final = 10_000

@@ -167,6 +167,7 @@ def open_journey(environment: RunEnvironment, begun: RunBeginning, log: StepLog,
         seed=begun.seed,
         log=log,
         around=around,
+        region=environment.region,
     )
 
 

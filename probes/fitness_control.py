@@ -1,8 +1,9 @@
 """The control target: an address that always answers, asked in the same slot as the platform.
 
 When it does not answer either, what failed is our side (this host, its network), not the platform. It is asked beside each
-run, whatever the run finds, because a gate that looked at the outcome would only ever excuse failures. Runs that start within
-a second share one request. Slower than the deadline counts as no answer.
+run and after it, whatever the run finds, because a gate that looked at the outcome would only ever excuse failures; before alone
+would charge the platform with a network that goes down in the middle. Runs that start within a second share one request. Slower
+than the deadline counts as no answer.
 
 Refuses to judge. Opened by a lane of the worker when the settings name a control target.
 """
@@ -32,20 +33,30 @@ class ControlTarget:
         self._deadline_s = deadline_s
         self._asked_ns = -FRESH_NS
         self._answer: asyncio.Task[str] | None = None
+        self._open: set[asyncio.Task[str]] = set()
 
     def ask(self) -> asyncio.Future[str]:
-        """The answer that this moment gets: empty when it is good, else the reason against this host. Safe to cancel."""
-        now_ns = self._clock.monotonic_ns()
-        if self._answer is None or now_ns - self._asked_ns >= FRESH_NS:
-            self._asked_ns = now_ns
-            self._answer = asyncio.create_task(self._request(now_ns), name="control target")
-        return asyncio.shield(self._answer)
+        """The answer that about this moment gets: empty when it is good, else the reason against this host. Safe to cancel."""
+        return self._answer_since(self._clock.monotonic_ns() - FRESH_NS + 1)
+
+    def ask_again(self) -> asyncio.Future[str]:
+        """The same, but never an answer to a question that was asked before this moment."""
+        return self._answer_since(self._clock.monotonic_ns())
 
     async def close(self) -> None:
         """Leave nothing running."""
-        if self._answer is not None:
-            self._answer.cancel()
-            await asyncio.wait({self._answer})
+        for task in self._open:
+            task.cancel()
+        if self._open:
+            await asyncio.wait(self._open)
+
+    def _answer_since(self, since_ns: int) -> asyncio.Future[str]:
+        if self._answer is None or self._asked_ns < since_ns:
+            self._asked_ns = self._clock.monotonic_ns()
+            self._answer = asyncio.create_task(self._request(self._asked_ns), name="control target")
+            self._open.add(self._answer)
+            self._answer.add_done_callback(self._open.discard)
+        return asyncio.shield(self._answer)
 
     async def _request(self, now_ns: int) -> str:
         try:

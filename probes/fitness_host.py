@@ -5,7 +5,11 @@ taken over the last ten seconds, so that one page load (two busy seconds) does n
 All minutes that the evidence was gathered in are noted, not only the one in which it was enough, because a run of the
 minute before may have been harmed by the same trouble. Others add what they know: the control target, a stepped clock.
 
-Refuses to judge runs (`probes.fitness_minutes`). Opened by a lane of the worker; costs about 0.2 ms of CPU a second.
+Before a run is let go (`reasons_between`) the host is looked at once more if its end was not looked at yet: else the first run
+of a new minute would leave before anybody had seen that the trouble of the last one goes on.
+
+Refuses to judge runs (`probes.fitness_minutes`). Opened by a lane of the worker; a look costs about 0.2 ms of CPU, and there
+are at most eleven in a second, however many runs end in it.
 """
 
 from __future__ import annotations
@@ -22,11 +26,15 @@ from typing import Self
 from probes.clock import Clock
 from probes.fitness import FitnessLimits, FitnessSampler
 from probes.fitness_kernel import KernelFiles, KernelReading, read_kernel
-from probes.fitness_minutes import UnfitMinutes, minutes_between
+from probes.fitness_minutes import UnfitMinutes, minute_of, minutes_between
 
 __all__ = ["HostWatch", "Trouble", "troubles_between"]
 
 LOOK_EVERY_S = 1.0
+# A look that is no older than this has seen the end of a run: nothing is judged over less time than this.
+FRESH_S = 0.1
+# What a probe was told about its clock holds until it is told anew, which is every five seconds, or until it is this old.
+CLOCK_HOLDS_S = 30.0
 WINDOW_S = 10.0
 # A rate over less than this says nothing about a host: one browser start fills it.
 LEAST_WINDOW_S = 5.0
@@ -73,6 +81,7 @@ class HostWatch:
         self._looks: deque[Look] = deque()
         self._timer: asyncio.TimerHandle | None = None
         self._lag_from_s = 0.0
+        self._clock_trouble: tuple[Trouble, float] | None = None
 
     async def __aenter__(self) -> Self:
         self._lag_from_s = self._sampler.time_s()
@@ -89,8 +98,9 @@ class HostWatch:
 
     def look(self) -> None:
         """Take a reading now and note what it says."""
-        look = Look(self._clock.monotonic_ns() / 1e9, self._clock.now(), read_kernel(self._files))
+        look = Look(self._now_s(), self._clock.now(), read_kernel(self._files))
         self._judge_loop(look.taken_at)
+        self._judge_clock(look)
         since = next((before for before in self._looks if look.taken_s - before.taken_s <= WINDOW_S), None)
         self._looks.append(look)
         while self._looks[0].taken_s < look.taken_s - WINDOW_S:
@@ -102,6 +112,13 @@ class HostWatch:
             # Counted back with the monotonic clock: the wall clock may have been stepped inside the window.
             self.note(look.taken_at - timedelta(seconds=window_s), look.taken_at, trouble)
 
+    def reasons_between(self, from_at: datetime, until_at: datetime) -> tuple[str, ...]:
+        """What speaks against any minute that has a part in the span, as far as it can be seen now; each reason once."""
+        last = self._looks[-1]
+        if self._now_s() - last.taken_s > FRESH_S or minute_of(last.taken_at) < minute_of(until_at):
+            self.look()
+        return self.minutes.reasons_between(from_at, until_at)
+
     def note(self, from_at: datetime, until_at: datetime, trouble: Trouble) -> None:
         """Something speaks against every minute that has a part in this span."""
         for minute_at in minutes_between(from_at, until_at):
@@ -110,11 +127,21 @@ class HostWatch:
                 self.on_unfit(minute_at, self.minutes.reasons_of(minute_at))
 
     def note_clock_offset(self, offset_ns: int, bound_ns: int) -> None:
-        """The wall clock's distance to the collector's, known to the bound; too far for certain makes this minute unfit."""
+        """The wall clock's distance to the collector's, known to the bound; too far for certain is unfit until the next word."""
+        self._clock_trouble = None
         if abs(offset_ns) - bound_ns > self._limits.clock_offset_ns:
             limit_s = self._limits.clock_offset_ns / 1e9
             reason = f"our clock and the collector's are {abs(offset_ns) / 1e9:.1f} s apart (limit {limit_s:g} s)"
-            self.note(self._clock.now(), self._clock.now(), Trouble("clock_offset", reason))
+            self._clock_trouble = Trouble("clock_offset", reason), self._now_s()
+            self.note(self._clock.now(), self._clock.now(), self._clock_trouble[0])
+
+    def _now_s(self) -> float:
+        return self._clock.monotonic_ns() / 1e9
+
+    def _judge_clock(self, look: Look) -> None:
+        """A clock that was wrong in the last minute is wrong in this one, until somebody says otherwise."""
+        if self._clock_trouble is not None and look.taken_s - self._clock_trouble[1] <= CLOCK_HOLDS_S:
+            self.note(look.taken_at, look.taken_at, self._clock_trouble[0])
 
     def _judge_loop(self, now_at: datetime) -> None:
         lag_ns = self._sampler.worst_lag_ns(since_s=self._lag_from_s)

@@ -91,7 +91,15 @@ class Journey:
     """One run as its script sees it. `seed` is for scripts that draw at random: the same seed, the same journey."""
 
     def __init__(
-        self, *, run_id: str, trace_id: str, target: Target, seed: int, log: StepLog, around: Surroundings
+        self,
+        *,
+        run_id: str,
+        trace_id: str,
+        target: Target,
+        seed: int,
+        log: StepLog,
+        around: Surroundings,
+        region: str = "",
     ) -> None:
         self.run_id = run_id
         self.trace_id = trace_id
@@ -105,6 +113,7 @@ class Journey:
         self.traffic = Traffic() if around.evidence.mode is not EvidenceMode.NEVER else None
         self._log = log
         self._around = around
+        self._agent = f"{USER_AGENT} ({region})" if region else USER_AGENT
         self._platform: Any = None
         self.sink: EvidenceSink | None = None
 
@@ -159,7 +168,7 @@ class Journey:
         handle = StepHandle(name, keep_going=keep_going, cleanup=False, attributes=attributes)
         return OpenStep(self._log, handle, deadline_s)
 
-    async def request(
+    async def request(  # noqa: PLR0913 - one word each for what a request may differ in; all but two are optional
         self,
         method: str,
         url: str,
@@ -170,11 +179,13 @@ class Journey:
         follow_redirects: int = 0,
         accept: Collection[int] = OK,
         on_sent: Callable[[int, int], None] | None = None,
+        keep_body: bool = True,
     ) -> HttpResponse:
         """Make a timed request in the open step and return an answer whose status is one of `accept`.
 
         Every hop is recorded. Its deadline is the nearest of `deadline_s`, the step's and the run's. Raises StepFailed for a
         failure on the way, for any other status (kind `status`) and for 429 (kind `rate_limited`), unless accepted.
+        `keep_body=False` keeps the answer's body out of the run's evidence: for what is nobody's business, such as a backup.
         """
         step = self._log.require_open(f"a request ({method} {url})")
         limit_s = self._log.require_time_s()
@@ -190,7 +201,7 @@ class Journey:
         )
         self._log.record_exchanges(step, response.exchanges)
         if self.traffic is not None:
-            self.traffic.note(response, outgoing)
+            self.traffic.note(response, outgoing, keep_body=keep_body)
         failure = response.failure or self._status_failure(method, response, accept)
         if failure is not None:
             raise StepFailed(failure)
@@ -319,7 +330,7 @@ class Journey:
 
     def _outgoing_headers(self, headers: Mapping[str, str]) -> dict[str, str]:
         return {
-            "User-Agent": USER_AGENT,
+            "User-Agent": self._agent,
             "traceparent": make_traceparent(self.trace_id),
             "x-request-id": self.run_id,
             **headers,

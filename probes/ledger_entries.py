@@ -9,9 +9,9 @@ Refuses to know runs (`probes.wire`) and queues (`probes.outbox`). Written by th
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Literal, TypeVar
+from typing import Annotated, Literal, TypeVar
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AwareDatetime, BaseModel, ConfigDict, FailFast, Field, ValidationError
 
 from probes.wire import WireError
 
@@ -65,7 +65,7 @@ class FitnessMinute(LedgerEntry):
     """A minute in which this host was not fit to measure, and why; fit minutes are not reported."""
 
     minute_at: AwareDatetime
-    reasons: list[str] = Field(min_length=1, max_length=20)
+    reasons: Annotated[list[str], FailFast()] = Field(min_length=1, max_length=20)
 
 
 class Loss(LedgerEntry):

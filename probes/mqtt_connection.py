@@ -10,6 +10,10 @@ Written against aiomqtt 2.5 with paho-mqtt 2; everything that touches their insi
   a loop that reconnects would take for one more break. Here leaving is bounded and raises nothing.
 - A publish that the broker denies (a reason code in its PUBACK) passes for a success. Here it is a refusal.
 - One publish waits for its PUBACK before the next: one batch a round trip. Here any number can be on the way.
+- To write, the library wakes the loop through a pipe, as from another thread, and waits until the socket can be written to, which
+  it nearly always can: three turns of the loop. Here the next turn writes, and only what is left over waits.
+- To read, it takes three system calls and a dozen objects a packet, words for a log that nobody keeps, and a task for each
+  message that somebody waits for. Here `probes.mqtt_reader` cuts up what has come, and `hand_over` calls whoever listens.
 
 Refuses to know addresses and settings. Called by `probes.mqtt`. To be deleted with aiomqtt 3, once that is out of its alphas.
 """
@@ -20,19 +24,27 @@ import asyncio
 import logging
 import socket
 import ssl
+import time
+from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Final, Self
 
 import aiomqtt
 from paho.mqtt import client as paho
+from paho.mqtt.exception import MalformedPacket
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
+
+from probes.mqtt_reader import KIND, PUBACK, PUBLISH, BrokenPacketError, PacketCutter, confirmed_number, published
 
 __all__ = ["Connection", "LoginCutOffError", "PublishRefusedError"]
 
 ANSWER_TIMEOUT_S: Final = 10.0
 CLOSE_TIMEOUT_S: Final = 1.0
 MANY_CALLS: Final = 1 << 30
+READ_BYTES: Final = 1 << 16
+Listener = Callable[[str, bytes, bool], None]
+"""Takes topic, payload, and whether the message was retained."""
 QUIET: Final = logging.getLogger("probes.mqtt.library")
 QUIET.addHandler(logging.NullHandler())
 QUIET.propagate = False  # what matters of it is in our errors
@@ -61,8 +73,11 @@ class Connection(aiomqtt.Client):
         self._our_socket = sock
         self._last_words = ""
         self._answers: dict[int, tuple[str, asyncio.Future[None]]] = {}
+        self._cutter = PacketCutter()
+        self._listener: Listener | None = None
+        self._fell: asyncio.Future[None] = self._loop.create_future()
         self._client.disable_logger()
-        self._client.on_log = self._note_log
+        self._client._easy_log = self._note_log  # type: ignore[assignment]  # noqa: SLF001 - words only when it matters
 
     async def __aenter__(self) -> Self:
         """Log in; raises MqttConnectError when refused and LoginCutOffError when there is no answer."""
@@ -100,7 +115,7 @@ class Connection(aiomqtt.Client):
             for _, answer in self._answers.values():
                 answer.cancel()
             self._answers.clear()
-            for future in (self._connected, self._disconnected):
+            for future in (self._connected, self._disconnected, self._fell):
                 future.cancel()
                 looked_at(future)
             if self._misc_task is not None:
@@ -117,12 +132,30 @@ class Connection(aiomqtt.Client):
         if info.rc != paho.MQTT_ERR_SUCCESS:
             raise aiomqtt.MqttCodeError(info.rc, "Could not publish message")
         answer: asyncio.Future[None] = self._loop.create_future()
-        answer.add_done_callback(looked_at)
         if qos == 0:
             answer.set_result(None)
         else:
             self._answers[info.mid] = (topic, answer)
         return answer
+
+    async def hand_over(self, listener: Listener) -> None:
+        """Call the listener with topic, payload and whether it was retained, for every message, as soon as it comes.
+
+        Does not return: raises MqttError when the connection breaks, and whatever the listener raises. Nobody else may wait for
+        `messages` meanwhile.
+        """
+        try:
+            while not self._queue.empty():
+                message = self._queue.get_nowait()
+                payload: object = message.payload
+                listener(message.topic.value, payload if isinstance(payload, bytes) else b"", message.retain)
+            self._listener = listener
+            await asyncio.wait((self._disconnected, self._fell), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            self._listener = None
+        if self._fell.done():
+            self._fell.result()
+        raise aiomqtt.MqttError("disconnected while listening") from self._disconnected.exception()
 
     def confirm_at_once(self) -> None:
         """Let the kernel confirm what it has received now, and not 40 ms later; done after whatever comes in.
@@ -170,6 +203,132 @@ class Connection(aiomqtt.Client):
             )
         super()._on_disconnect(client, userdata, flags, reason_code, properties)
 
+    def _on_socket_open(
+        self,
+        client: paho.Client,
+        userdata: Any,  # noqa: ANN401
+        sock: Any,  # noqa: ANN401
+    ) -> None:
+        super()._on_socket_open(client, userdata, sock)
+        self._loop.call_soon(self._loop.add_reader, sock.fileno(), self._read)  # in the place of the library's reader
+
+    def _read(self) -> None:
+        """Take what has come."""
+        client = self._client
+        try:
+            while self._our_socket.fileno() >= 0:
+                if self._is_logged_in():
+                    if not self._take_packets():
+                        return
+                elif client.loop_read() != paho.MQTT_ERR_SUCCESS or not self._has_more():
+                    return
+        except Exception as error:  # noqa: BLE001 - a broken connection, whatever the library calls it
+            if not self._disconnected.done():
+                self._disconnected.set_exception(error)
+
+    def _has_more(self) -> bool:
+        return isinstance(self._our_socket, ssl.SSLSocket) and self._our_socket.pending() > 0
+
+    def _take_packets(self) -> bool:
+        """Read once and handle every packet that is whole; True when more is there already."""
+        client = self._client
+        try:
+            data = self._our_socket.recv(READ_BYTES)
+        except (BlockingIOError, ssl.SSLWantReadError):
+            return False
+        except OSError as error:
+            self._note_log(paho.MQTT_LOG_ERR, "failed to receive on socket: %s", error)
+            data = b""
+        if not data:
+            client._loop_rc_handle(paho.MQTT_ERR_CONN_LOST)  # noqa: SLF001
+            return False
+        client._last_bytes_received = time.monotonic()  # noqa: SLF001 - for its keep-alive
+        self.confirm_at_once()
+        try:
+            for first_byte, body in self._cutter.take(data):
+                if not self._handled(first_byte, body) and not self._handled_by_library(first_byte, body):
+                    return False
+        except BrokenPacketError:
+            client._loop_rc_handle(paho.MQTT_ERR_PROTOCOL)  # noqa: SLF001
+            return False
+        return self._has_more()
+
+    def _handled(self, first_byte: int, body: bytes) -> bool:
+        """Handle a packet if it is of the two kinds that come all the time, and needs nothing special."""
+        kind = first_byte & KIND
+        if kind == PUBACK:
+            number = confirmed_number(body)
+            if number not in self._answers:
+                return False
+            self._settle(number)
+            return True
+        if kind != PUBLISH or self._listener is None:
+            return False
+        arrived = published(first_byte, body, has_properties=self.version is aiomqtt.ProtocolVersion.V5)
+        if arrived is None:
+            return False
+        try:
+            self._listener(arrived.topic, arrived.payload, arrived.is_retained)
+        except Exception as error:  # noqa: BLE001 - it is the listener's, and raised by `hand_over`
+            self._listener = None
+            self._fell.set_exception(error)
+            looked_at(self._fell)
+        else:
+            if arrived.number:
+                self._client._send_puback(arrived.number)  # noqa: SLF001
+        return True
+
+    def _settle(self, number: int) -> None:
+        """What the library does with a PUBACK, without the objects that say that it was one."""
+        client = self._client
+        if client._out_messages.pop(number, None) is not None:  # noqa: SLF001
+            client._inflight_messages -= 1  # noqa: SLF001
+            if len(client._out_messages) > client._inflight_messages:  # noqa: SLF001
+                client._update_inflight()  # noqa: SLF001 - others wait for their turn
+        _, answer = self._answers.pop(number)
+        if not answer.done():
+            answer.set_result(None)
+
+    def _handled_by_library(self, first_byte: int, body: bytes) -> bool:
+        """Give a packet to the library; False when it ends the connection for it."""
+        client = self._client
+        client._in_packet |= {  # noqa: SLF001
+            "command": first_byte,
+            "remaining_length": len(body),
+            "packet": bytearray(body),
+        }
+        try:
+            code = client._packet_handle()  # noqa: SLF001
+        except MalformedPacket:
+            code = paho.MQTT_ERR_PROTOCOL
+        finally:
+            client._in_packet |= {"command": 0, "remaining_length": 0, "packet": bytearray()}  # noqa: SLF001
+        return client._loop_rc_handle(code) == paho.MQTT_ERR_SUCCESS  # noqa: SLF001
+
+    def _on_socket_register_write(
+        self,
+        client: paho.Client,
+        userdata: Any,  # noqa: ANN401
+        sock: Any,  # noqa: ANN401
+    ) -> None:
+        if self._is_logged_in():
+            self._loop.call_soon(self._write, client, sock)
+        else:  # not before the alert of a refused certificate has been read: a write would lose its words
+            super()._on_socket_register_write(client, userdata, sock)
+
+    def _write(self, client: paho.Client, sock: Any) -> None:  # noqa: ANN401
+        """Write what waits; the loop calls again once there is room for what is left."""
+        if sock.fileno() < 0:
+            return
+        try:
+            client.loop_write()
+        except Exception as error:  # noqa: BLE001 - a broken connection, whatever the library calls it
+            if not self._disconnected.done():
+                self._disconnected.set_exception(error)
+            return
+        if client.want_write() and sock.fileno() >= 0:
+            self._loop.add_writer(sock.fileno(), self._write, client, sock)
+
     def _on_publish(
         self,
         client: paho.Client,
@@ -178,7 +337,6 @@ class Connection(aiomqtt.Client):
         reason_code: ReasonCode,
         properties: Properties,
     ) -> None:
-        self.confirm_at_once()
         if mid not in self._answers:
             super()._on_publish(client, userdata, mid, reason_code, properties)
             return
@@ -187,16 +345,13 @@ class Connection(aiomqtt.Client):
             return
         if reason_code.is_failure:
             answer.set_exception(PublishRefusedError(topic, str(reason_code)))
+            looked_at(answer)
         else:
             answer.set_result(None)
 
-    def _on_message(self, client: paho.Client, userdata: Any, message: paho.MQTTMessage) -> None:  # noqa: ANN401
-        self.confirm_at_once()
-        super()._on_message(client, userdata, message)
-
-    def _note_log(self, _client: paho.Client, _userdata: object, level: int, text: str) -> None:
+    def _note_log(self, level: int, text: str, *values: object) -> None:
         if level == paho.MQTT_LOG_ERR:
-            self._last_words = text
+            self._last_words = text % values
 
 
 def looked_at(future: asyncio.Future[None]) -> None:

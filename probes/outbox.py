@@ -19,18 +19,19 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
-from typing import Self
+from typing import Final, Self
 
+import msgspec
 import structlog
 
 from probes.clock import Clock, SystemClock
 from probes.errors import DependencyError
+from probes.outbox_file import Transaction, Translated
 
 __all__ = ["Durability", "Entry", "EntryKind", "Intent", "Marks", "Outbox", "OutboxDepth", "OutboxLimits"]
 
@@ -73,6 +74,9 @@ class EntryKind(StrEnum):
     LOSS = "loss"
 
 
+KINDS: Final = {kind.value: kind for kind in EntryKind}
+
+
 class Durability(StrEnum):
     """What a commit survives: `normal` a killed process, `full` a power cut too, at some thirty times the cost."""
 
@@ -80,9 +84,8 @@ class Durability(StrEnum):
     FULL = "full"
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """One queued entry; `body` is JSON as bytes."""
+class Entry(msgspec.Struct, frozen=True, gc=False):
+    """One queued entry; `body` is JSON as bytes. Made for every entry that goes out: a dataclass takes ten times as long."""
 
     seq: int
     kind: EntryKind
@@ -138,9 +141,13 @@ class Outbox:
         self._limits = limits or OutboxLimits()
         self._clock = clock or SystemClock()
         self._next_age_check_at = EPOCH
-        with self._translated():
+        self._body_bytes = 0  # as the last entry that this process has put left it
+        self._translated = Translated(path)
+        with self._translated:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._db = sqlite3.connect(path, timeout=BUSY_TIMEOUT_S, isolation_level=None)
+        self._forgotten: list[tuple[int, int]] = []
+        self._transaction = Transaction(self._db, self._translated, self._forgotten, self._remove)
         try:
             self.epoch = self._opened(durability)
         except BaseException:
@@ -155,15 +162,21 @@ class Outbox:
 
     def close(self) -> None:
         """Give the file back; entries stay in it."""
-        self._db.close()
+        try:
+            self._forget_now()
+        except DependencyError as error:
+            log.warning("outbox.not_forgotten", path=str(self.path), error=error.what)
+        finally:
+            self._db.close()
 
     def put(self, kind: EntryKind, body: bytes, *, intent_key: str = "") -> int:
         """Queue an entry and return its sequence number; the intent of that key, if any, goes in the same transaction."""
-        with self._transaction():
+        now_at = self._clock.now()
+        with self._transaction:
             if intent_key:
                 self._db.execute("DELETE FROM intents WHERE key = ?", (intent_key,))
-            seq = self._append(kind, body)
-        self._keep_bounds()
+            seq = self._append(kind, body, _microseconds(now_at))
+        self._keep_bounds(now_at)
         return seq
 
     def put_all(
@@ -175,22 +188,23 @@ class Outbox:
         marks: Marks = NO_MARKS,
     ) -> None:
         """Queue entries, announce runs (by their keys) and change marks, all of it or nothing."""
-        with self._transaction():
+        now_at = self._clock.now()
+        with self._transaction:
             for kind, body in entries:
-                self._append(kind, body)
+                self._append(kind, body, _microseconds(now_at))
             for key, body in intents.items():
                 self._announce(key, body, owner)
             self._note(marks)
-        self._keep_bounds()
+        self._keep_bounds(now_at)
 
     def intend(self, key: str, body: bytes, *, owner: str) -> None:
         """Announce a run before it starts; announcing the same key again replaces the first announcement."""
-        with self._transaction():
+        with self._transaction:
             self._announce(key, body, owner)
 
     def marks(self, prefix: str) -> dict[str, bytes]:
         """The marks whose names begin with the prefix."""
-        with self._translated():
+        with self._translated:
             rows = self._db.execute("SELECT name, body FROM marks WHERE substr(name, 1, ?) = ?", (len(prefix), prefix))
             return dict(rows.fetchall())
 
@@ -199,21 +213,27 @@ class Outbox:
 
         Called at start for what an earlier process left, and by the supervisor for a lane that died.
         """
-        with self._transaction():
+        with self._transaction:
             rows = self._db.execute(
                 "SELECT key, owner, created_us, body FROM intents WHERE ? IN ('', owner) ORDER BY created_us, key",
                 (owner,),
             ).fetchall()
             for key, its_owner, created_us, body in rows:
-                self._append(EntryKind.SLOT, as_entry(Intent(key, its_owner, _instant(created_us), body)))
+                entry = as_entry(Intent(key, its_owner, _instant(created_us), body))
+                self._append(EntryKind.SLOT, entry, self._now_us())
                 self._db.execute("DELETE FROM intents WHERE key = ?", (key,))
         return len(rows)
 
     def pending(self, *, after_seq: int = 0, max_entries: int = 500, max_bytes: int = 4 << 20) -> tuple[Entry, ...]:
         """The oldest entries above a sequence number, at least one if there is any, within both bounds."""
+        return self.page(after_seq=after_seq, max_entries=max_entries, max_bytes=max_bytes)[0]
+
+    def page(self, *, after_seq: int, max_entries: int, max_bytes: int) -> tuple[tuple[Entry, ...], bool]:
+        """The same, and whether these are all that there are."""
+        self._forget_now()
         chosen: list[Entry] = []
         size_bytes = 0
-        with self._translated():
+        with self._translated:
             cursor = self._db.execute(
                 "SELECT seq, kind, created_us, body FROM entries WHERE seq > ? ORDER BY seq LIMIT ?",
                 (after_seq, max_entries),
@@ -221,22 +241,32 @@ class Outbox:
             for seq, kind, created_us, body in cursor:
                 size_bytes += len(body)
                 if chosen and size_bytes > max_bytes:
-                    break
-                chosen.append(Entry(seq, EntryKind(kind), _instant(created_us), body))
-            cursor.close()
-        return tuple(chosen)
+                    cursor.close()
+                    return tuple(chosen), False
+                chosen.append(Entry(seq, KINDS[kind], _instant(created_us), body))
+        return tuple(chosen), len(chosen) < max_entries
 
     def acknowledge(self, ranges: Iterable[tuple[int, int]]) -> int:
         """Forget what the collector has committed: closed ranges of sequence numbers; return how many entries went."""
-        removed = 0
-        with self._transaction():
-            for first, last in ranges:
-                removed += self._remove(first, last)
-        return removed
+        with self._transaction:
+            return self._remove(ranges)
+
+    def acknowledge_soon(self, ranges: Iterable[tuple[int, int]]) -> None:
+        """The same together with the next thing that is written here, or before anything is read: one commit less.
+
+        A process that is killed before that sends these entries again, and the collector knows them.
+        """
+        self._forgotten += ranges
+
+    def _forget_now(self) -> None:
+        if self._forgotten:
+            with self._transaction:
+                pass
 
     def depth(self) -> OutboxDepth:
         """How full the outbox is now."""
-        with self._translated():
+        self._forget_now()
+        with self._translated:
             entries, body_bytes, lost = self._db.execute("SELECT entries, body_bytes, lost FROM state").fetchone()
             oldest = self._db.execute("SELECT created_us FROM entries ORDER BY seq LIMIT 1").fetchone()
             (intents,) = self._db.execute("SELECT count(*) FROM intents").fetchone()
@@ -249,10 +279,10 @@ class Outbox:
         return version
 
     def _opened(self, durability: Durability) -> int:
-        with self._translated():
+        with self._translated:
             self._db.execute("PRAGMA journal_mode = WAL")
             self._db.execute(f"PRAGMA synchronous = {durability.value}")
-        with self._transaction():
+        with self._transaction:
             return self._prepare()
 
     def _prepare(self) -> int:
@@ -267,14 +297,15 @@ class Outbox:
             raise DependencyError(message, where=str(self.path), remedy="Use the version of the program that wrote it")
         return int(epoch)
 
-    def _append(self, kind: EntryKind, body: bytes) -> int:
-        (seq,) = self._db.execute(
+    def _append(self, kind: EntryKind, body: bytes, now_us: int) -> int:
+        seq: int
+        seq, self._body_bytes = self._db.execute(
             "UPDATE state SET next_seq = next_seq + 1, entries = entries + 1, body_bytes = body_bytes + ? "
-            "RETURNING next_seq - 1",
+            "RETURNING next_seq - 1, body_bytes",
             (len(body),),
         ).fetchone()
-        self._db.execute("INSERT INTO entries VALUES (?, ?, ?, ?)", (seq, kind.value, self._now_us(), body))
-        return int(seq)
+        self._db.execute("INSERT INTO entries VALUES (?, ?, ?, ?)", (seq, kind._value_, now_us, body))
+        return seq
 
     def _announce(self, key: str, body: bytes, owner: str) -> None:
         self._db.execute("INSERT OR REPLACE INTO intents VALUES (?, ?, ?, ?)", (key, owner, self._now_us(), body))
@@ -286,27 +317,27 @@ class Outbox:
             else:
                 self._db.execute("INSERT OR REPLACE INTO marks VALUES (?, ?)", (name, body))
 
-    def _remove(self, first_seq: int, last_seq: int) -> int:
-        count, size_bytes = self._db.execute(
-            "SELECT count(*), coalesce(sum(length(body)), 0) FROM entries WHERE seq BETWEEN ? AND ?",
-            (first_seq, last_seq),
-        ).fetchone()
+    def _remove(self, ranges: Iterable[tuple[int, int]]) -> int:
+        count = size_bytes = 0
+        for first_and_last in ranges:
+            removed = self._db.execute(
+                "DELETE FROM entries WHERE seq BETWEEN ? AND ? RETURNING length(body)", first_and_last
+            ).fetchall()
+            count += len(removed)
+            size_bytes += sum(length for (length,) in removed)
         if count:
-            self._db.execute("DELETE FROM entries WHERE seq BETWEEN ? AND ?", (first_seq, last_seq))
             self._db.execute("UPDATE state SET entries = entries - ?, body_bytes = body_bytes - ?", (count, size_bytes))
-        return int(count)
+        return count
 
-    def _keep_bounds(self) -> None:
-        (body_bytes,) = self._db.execute("SELECT body_bytes FROM state").fetchone()
-        if body_bytes > self._limits.max_bytes:
+    def _keep_bounds(self, now_at: datetime) -> None:
+        if self._body_bytes > self._limits.max_bytes:
             self._drop_to(self._limits.max_bytes - self._limits.max_bytes // DROP_SHARE)
-        now_at = self._clock.now()
         if now_at >= self._next_age_check_at:
             self._next_age_check_at = now_at + AGE_CHECK_EVERY
             self._drop_older_than(now_at - self._limits.max_age)
 
     def _drop_to(self, max_bytes: int) -> None:
-        with self._transaction():
+        with self._transaction:
             (excess,) = self._db.execute("SELECT body_bytes - ? FROM state", (max_bytes,)).fetchone()
             last_seq = 0
             for seq, size_bytes in self._db.execute("SELECT seq, length(body) FROM entries ORDER BY seq"):
@@ -317,11 +348,11 @@ class Outbox:
 
     def _drop_older_than(self, limit_at: datetime) -> None:
         limit_us = _microseconds(limit_at)
-        with self._translated():
+        with self._translated:
             oldest = self._db.execute("SELECT created_us FROM entries ORDER BY seq LIMIT 1").fetchone()
         if oldest is None or oldest[0] >= limit_us:
             return
-        with self._transaction():
+        with self._transaction:
             (last_seq,) = self._db.execute(
                 "SELECT coalesce(max(seq), 0) FROM entries WHERE created_us < ?", (limit_us,)
             ).fetchone()
@@ -330,37 +361,16 @@ class Outbox:
     def _drop_through(self, last_seq: int, *, reason: str) -> None:
         """Drop the oldest entries, and say so in an entry that takes their place in the collector's books."""
         (first_seq,) = self._db.execute("SELECT min(seq) FROM entries WHERE seq <= ?", (last_seq,)).fetchone()
-        count = self._remove(0, last_seq)
+        count = self._remove([(0, last_seq)])
         if not count:
             return
         self._db.execute("UPDATE state SET lost = lost + ?", (count,))
         loss = {"schema_version": 1, "first_seq": first_seq, "last_seq": last_seq, "entries": count, "reason": reason}
-        self._append(EntryKind.LOSS, json.dumps(loss).encode())
+        self._append(EntryKind.LOSS, json.dumps(loss).encode(), self._now_us())
         log.error("outbox.dropped", path=str(self.path), **loss)
 
     def _now_us(self) -> int:
         return _microseconds(self._clock.now())
-
-    @contextmanager
-    def _transaction(self) -> Iterator[None]:
-        with self._translated():
-            self._db.execute("BEGIN IMMEDIATE")
-            try:
-                yield
-                self._db.execute("COMMIT")
-            except BaseException:
-                if self._db.in_transaction:
-                    self._db.execute("ROLLBACK")
-                raise
-
-    @contextmanager
-    def _translated(self) -> Iterator[None]:
-        try:
-            yield
-        except (sqlite3.Error, OSError) as error:
-            message = f"the outbox cannot be used: {error}"
-            remedy = "Check the disk's free space, the folder's permissions, and that no other program holds the file"
-            raise DependencyError(message, where=str(self.path), remedy=remedy) from error
 
 
 def _microseconds(instant: datetime) -> int:

@@ -14,10 +14,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import Field, SecretStr, ValidationError
 
 from probes.errors import OperatorError
 from probes.secret_source import SecretSource, find_secret
+from probes.settings_alerts import AlertsFile, AlertsSettings, alerts_of
+from probes.settings_exports import ExportsFile, ExportsSettings, exports_of
+from probes.settings_pages import PagesFile, PagesSettings, pages_of
+from probes.settings_releases import ReleasesFile, ReleasesSettings, releases_of
+from probes.settings_words import NAME_FORM, Endpoint, Name, NameOrNone, Strict, folder_of
 from probes.toml_file import TomlFile, dotted, nearest, problems_of, read_toml
 from probes.toml_positions import KeyPath
 
@@ -36,36 +41,25 @@ ENVIRONMENT_PREFIX: Final = "PROBE_FLEET_"
 SETTINGS_VARIABLE: Final = "PROBE_FLEET_SETTINGS"
 """Names a person's settings file; the only variable of the prefix that is not itself a setting."""
 
-NAME_FORM: Final = r"[a-z0-9]([a-z0-9.-]{0,61}[a-z0-9])?"
-Name = Annotated[str, Field(pattern=f"^{NAME_FORM}$")]
-"""A word that can stand in a topic and in a file name."""
-NameOrNone = Annotated[str, Field(pattern=f"^({NAME_FORM})?$")]
-Endpoint = Annotated[str, Field(pattern=r"^([^:/]+:[0-9]{1,5})?$")]
-"""`HOST:PORT`, or nothing."""
 
-
-class _Strict(BaseModel):
-    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
-
-
-class _State(_Strict):
+class _State(Strict):
     dir: str
     parts_dir: str
 
 
-class _EvidenceKept(_Strict):
+class _EvidenceKept(Strict):
     dir: str
     mode: Literal["never", "failures", "always"]
     keep_days: Annotated[float, Field(gt=0)]
     keep_mib: Annotated[int, Field(gt=0)]
 
 
-class _BrowserChosen(_Strict):
+class _BrowserChosen(Strict):
     path: str
     sandbox: Literal["auto", "on", "off"]
 
 
-class _Broker(_Strict):
+class _Broker(Strict):
     url: Annotated[str, Field(pattern=r"^(embedded|mqtts?://.+)$")]
     port: Annotated[int, Field(ge=0, le=65_535)]
     username: str
@@ -73,9 +67,11 @@ class _Broker(_Strict):
     certificate_file: str
     key_file: str
     probes: list[Annotated[str, Field(pattern=f"^{NAME_FORM}/{NAME_FORM}$")]]
+    collectors: Annotated[list[Name], Field(min_length=1)]
+    operators: list[Name]
 
 
-class _Collector(_Strict):
+class _Collector(Strict):
     name: NameOrNone
     database: str
     health: Endpoint
@@ -83,7 +79,7 @@ class _Collector(_Strict):
     keep_mib: Annotated[int, Field(ge=0)]
 
 
-class _Worker(_Strict):
+class _Worker(Strict):
     health: Endpoint
     control_url: str
     http_places: Annotated[int, Field(ge=1, le=100)]
@@ -93,7 +89,11 @@ class _Worker(_Strict):
     outbox_days: Annotated[float, Field(gt=0)]
 
 
-class _SettingsFile(_Strict):
+class _ServiceLevels(Strict):
+    dir: str
+
+
+class _SettingsFile(Strict):
     """The keys of `config/fleet.toml`, which has the default of each; nothing has a second default here."""
 
     fleet: Name
@@ -111,6 +111,11 @@ class _SettingsFile(_Strict):
     broker: _Broker
     collector: _Collector
     worker: _Worker
+    slo: _ServiceLevels
+    pages: PagesFile
+    alerts: AlertsFile
+    exports: ExportsFile
+    releases: ReleasesFile
     secrets: Mapping[str, SecretSource] = Field(default_factory=dict)
 
 
@@ -125,6 +130,8 @@ class BrokerSettings:
     certificate_file: Path | None
     key_file: Path | None
     probes: tuple[str, ...]
+    collectors: tuple[str, ...]
+    operators: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +162,8 @@ class WorkerSettings:
 class Settings:
     """Every setting, with folders resolved. `target` is empty when none is configured.
 
-    `targets_dir` and `scenarios_dir` are None when there is no folder of one's own, `browser_sandbox` is None for "auto".
+    `targets_dir`, `scenarios_dir` and `slo_dir` are None when there is no folder of one's own, `browser_sandbox` is None for
+    "auto".
     `sources` says what was read, for a person who wonders where a value comes from.
     """
 
@@ -179,6 +187,11 @@ class Settings:
     broker: BrokerSettings
     collector: CollectorSettings
     worker: WorkerSettings
+    slo_dir: Path | None
+    pages: PagesSettings
+    alerts: AlertsSettings
+    exports: ExportsSettings
+    releases: ReleasesSettings
     secret_sources: Mapping[str, SecretSource]
     environ: Mapping[str, str] = field(repr=False)
     sources: tuple[str, ...]
@@ -309,19 +322,19 @@ def _refusal(error: ValidationError, data: Mapping[str, object], layers: list[_L
 
 
 def _resolved(file: _SettingsFile, environ: Mapping[str, str], sources: tuple[str, ...]) -> Settings:
-    state_dir = _folder(file.state.dir) or _xdg(environ, "XDG_STATE_HOME", ".local/state")
+    state_dir = folder_of(file.state.dir) or _xdg(environ, "XDG_STATE_HOME", ".local/state")
     return Settings(
         fleet=file.fleet,
         regions=tuple(dict.fromkeys(file.regions)),
         region=file.region,
         probe=file.probe or _host_name(),
         target=file.target,
-        targets_dir=_folder(file.targets_dir),
-        scenarios_dir=_folder(file.scenarios_dir),
+        targets_dir=folder_of(file.targets_dir),
+        scenarios_dir=folder_of(file.scenarios_dir),
         max_in_flight=file.max_in_flight,
         state_dir=state_dir,
-        parts_dir=_folder(file.state.parts_dir) or _xdg(environ, "XDG_CACHE_HOME", ".cache") / "parts",
-        evidence_dir=_folder(file.evidence.dir) or state_dir / "evidence",
+        parts_dir=folder_of(file.state.parts_dir) or _xdg(environ, "XDG_CACHE_HOME", ".cache") / "parts",
+        evidence_dir=folder_of(file.evidence.dir) or state_dir / "evidence",
         evidence_mode=file.evidence.mode,
         evidence_keep_days=file.evidence.keep_days,
         evidence_keep_bytes=file.evidence.keep_mib * 1024 * 1024,
@@ -331,6 +344,11 @@ def _resolved(file: _SettingsFile, environ: Mapping[str, str], sources: tuple[st
         broker=_broker(file.broker),
         collector=_collector(file.collector, state_dir),
         worker=_worker(file.worker),
+        slo_dir=folder_of(file.slo.dir),
+        pages=pages_of(file.pages),
+        alerts=alerts_of(file.alerts),
+        exports=exports_of(file.exports),
+        releases=releases_of(file.releases),
         secret_sources=file.secrets,
         environ=environ,
         sources=sources,
@@ -342,10 +360,12 @@ def _broker(file: _Broker) -> BrokerSettings:
         url=file.url,
         port=file.port,
         username=file.username,
-        ca_file=_folder(file.ca_file),
-        certificate_file=_folder(file.certificate_file),
-        key_file=_folder(file.key_file),
+        ca_file=folder_of(file.ca_file),
+        certificate_file=folder_of(file.certificate_file),
+        key_file=folder_of(file.key_file),
         probes=tuple(file.probes),
+        collectors=tuple(dict.fromkeys(file.collectors)),
+        operators=tuple(dict.fromkeys(file.operators)),
     )
 
 
@@ -369,10 +389,6 @@ def _worker(file: _Worker) -> WorkerSettings:
         outbox_bytes=file.outbox_mib * 1024 * 1024,
         outbox_days=file.outbox_days,
     )
-
-
-def _folder(text: str) -> Path | None:
-    return Path(text).expanduser() if text else None
 
 
 def _host_name() -> str:

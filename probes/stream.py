@@ -16,8 +16,9 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Collection, Coroutine, Mapping
 from dataclasses import asdict, dataclass
+from functools import partial
 
 import aiomqtt
 import structlog
@@ -26,7 +27,7 @@ from probes.clock import Clock
 from probes.clock_offset import ClockOffset
 from probes.errors import DependencyError, OperatorError
 from probes.messages import Acknowledgement, Address, MessageError, parse_acknowledgement, parse_hello, ranges_of
-from probes.mqtt import BrokerAddress, Connection, LastWill, open_client, payload_of, subscribe
+from probes.mqtt import BrokerAddress, Connection, LastWill, open_client, subscribe
 from probes.outbox import Outbox
 from probes.stream_batches import Batch, BatchCutter
 from probes.stream_window import StreamLimits, Window
@@ -97,13 +98,14 @@ class Stream:
         }
         self._window = Window(self._limits)
         self._wake = asyncio.Event()
+        self._cutter: BatchCutter | None = None
         self._settled = asyncio.Event()
         self._hello_boots: dict[str, str] = {}
         self._client: Connection | None = None
 
     def wake(self) -> None:
         """Something new is in the outbox."""
-        self._wake.set()
+        self._look_again()
 
     def publish_live(self, payload: bytes) -> bool:
         """Tell whoever looks how a run goes, once, without any promise; False when there is no connection."""
@@ -142,7 +144,7 @@ class Stream:
             async with asyncio.timeout(deadline_s):
                 while self._outbox.depth().entries:
                     self._settled.clear()
-                    self._wake.set()
+                    self.wake()
                     await self._settled.wait()
         except TimeoutError:
             return self._outbox.depth().entries == 0
@@ -164,7 +166,7 @@ class Stream:
     async def _exchange(self, client: Connection) -> None:
         """Everything that goes on while a connection stands; raises when it breaks."""
         cutter = BatchCutter(self._outbox, self._sender, self._window, self._limits, client.max_packet_bytes)
-        self._client = client
+        self._client, self._cutter = client, cutter
         self._window.doubt_everything()
         self.state.connected = True
         self.state.connects += 1
@@ -172,24 +174,29 @@ class Stream:
         log.info("stream.connected", broker=self._broker.url, mqtt_version=self.state.mqtt_version)
         try:
             await until_one_fails(
-                self._listen(client), self._send(client, cutter), self._keep_status(client), self._keep_time(client)
+                self._listen(client),
+                self._send(client, cutter),
+                self._keep_looking(),
+                self._keep_status(client),
+                self._keep_time(client),
             )
         finally:
-            self._client = None
+            self._client = self._cutter = None
             self.state.connected = False
             self._say_goodbye(client)
 
     async def _listen(self, client: Connection) -> None:
-        async for message in client.messages:
-            topic = message.topic.value
-            try:
-                if topic == self._hello_topic:
-                    self._heard_hello(payload_of(message), is_news=not message.retain)
-                elif topic in self._handlers:
-                    self._handlers[topic](payload_of(message))
-            except MessageError as error:
-                self.state.messages_refused += 1
-                log.warning("stream.message_refused", topic=topic, error=str(error))
+        await client.hand_over(self._heard)
+
+    def _heard(self, topic: str, payload: bytes, is_retained: bool) -> None:  # noqa: FBT001 - the connection says so
+        try:
+            if topic == self._hello_topic:
+                self._heard_hello(payload, is_news=not is_retained)
+            elif topic in self._handlers:
+                self._handlers[topic](payload)
+        except MessageError as error:
+            self.state.messages_refused += 1
+            log.warning("stream.message_refused", topic=topic, error=str(error))
 
     def _heard_hello(self, payload: bytes, *, is_news: bool) -> None:
         """A hello that was there before us needs nothing: its collector has heard all that this connection sent."""
@@ -201,7 +208,7 @@ class Stream:
         if is_news and known_boot != hello.boot:
             log.info("stream.collector_is_new", collector=hello.collector, entries=self._window.in_flight)
             self._window.doubt_everything()
-            self._wake.set()
+            self._look_again()
 
     def _heard_acknowledgement(self, payload: bytes) -> None:
         acknowledgement: Acknowledgement = parse_acknowledgement(payload)
@@ -211,28 +218,54 @@ class Stream:
         settled = self._window.acknowledged(acknowledgement.ranges, now_s)
         if not settled:
             return
-        self.state.entries_acknowledged += self._outbox.acknowledge(ranges_of(settled))
+        self._outbox.acknowledge_soon(ranges_of(settled))
+        self.state.entries_acknowledged += len(settled)
         self.state.entries_in_flight = self._window.in_flight
         self.state.last_ack_monotonic_s = now_s
         self._settled.set()
+        if self._cutter is not None and not self._cutter.is_read_up:
+            self._wake.set()
+
+    def _look_again(self) -> None:
+        """There may be more to send than the last look into the outbox has found."""
+        if self._cutter is not None:
+            self._cutter.look_again()
         self._wake.set()
 
     async def _send(self, client: Connection, cutter: BatchCutter) -> None:
+        """Send what may go, and sleep until an event may have changed that: most events have not, and cost nothing."""
         unconfirmed: set[asyncio.Future[None]] = set()
         while True:
             self._wake.clear()
             overdue = self._window.doubt_overdue(self._now_s())
             if overdue:
                 self.state.acks_overdue += overdue
+                cutter.look_again()
                 log.warning("stream.acknowledgement_overdue", entries=overdue, next_in_s=self._window.patience_s)
             while len(unconfirmed) < self._limits.unconfirmed_messages and (batch := cutter.next_batch()):
-                unconfirmed.add(self._send_batch(client, batch))
+                confirmed = self._send_batch(client, batch)
+                unconfirmed.add(confirmed)
+                confirmed.add_done_callback(partial(self._confirmed, unconfirmed))
             self.state.entries_held_back = cutter.held_back
-            await self._woken_or_polled(unconfirmed)
+            await self._wake.wait()
+            for confirmed in [future for future in unconfirmed if future.done()]:
+                unconfirmed.remove(confirmed)
+                confirmed.result()
+
+    def _confirmed(self, unconfirmed: Collection[object], confirmed: asyncio.Future[None]) -> None:
+        """The broker has a message, or refuses it: worth a turn when it was waited for, or went wrong."""
+        was_full = len(unconfirmed) >= self._limits.unconfirmed_messages
+        if was_full or confirmed.cancelled() or confirmed.exception() is not None:
+            self._wake.set()
+
+    async def _keep_looking(self) -> None:
+        """Look by ourselves now and then: other processes write into the outbox too, and patience ends unseen."""
+        while True:
+            await self._clock.sleep(self._limits.poll_s)
+            self._look_again()
 
     def _send_batch(self, client: Connection, batch: Batch) -> asyncio.Future[None]:
         confirmed = client.publish_soon(self._sender.topic("results"), batch.payload)
-        confirmed.add_done_callback(lambda _: self._wake.set())
         state = self.state
         state.entries_resent += self._window.sent(batch.entries, self._now_s())
         state.entries_in_flight = self._window.in_flight
@@ -240,17 +273,6 @@ class Stream:
         state.entries_replaced += batch.replaced
         state.batches_sent += 1
         return confirmed
-
-    async def _woken_or_polled(self, unconfirmed: set[asyncio.Future[None]]) -> None:
-        """Wait for a wake-up; look by ourselves now and then, because other processes write into the outbox too."""
-        try:
-            async with asyncio.timeout(self._limits.poll_s):
-                await self._wake.wait()
-        except TimeoutError:
-            pass
-        for confirmed in [future for future in unconfirmed if future.done()]:
-            unconfirmed.remove(confirmed)
-            confirmed.result()
 
     async def _keep_status(self, client: Connection) -> None:
         while True:

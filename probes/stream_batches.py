@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -54,6 +55,16 @@ class BatchCutter:
         if max_packet_bytes:
             self._max_bytes = min(MAX_PAYLOAD_BYTES, max(max_packet_bytes - PACKET_HEAD_BYTES, 1))
         self._held_back: set[int] = set()
+        self._is_read_up = False
+
+    def look_again(self) -> None:
+        """Something may be new in the outbox, or may have to go again."""
+        self._is_read_up = False
+
+    @property
+    def is_read_up(self) -> bool:
+        """True while all that was in the outbox has been read: room in the window is then no reason to look again."""
+        return self._is_read_up
 
     @property
     def held_back(self) -> int:
@@ -62,19 +73,21 @@ class BatchCutter:
 
     def next_batch(self) -> Batch | None:
         """What goes next, oldest first; None when there is nothing, or no room for it."""
-        while self._window.room():
-            entries = self._outbox.pending(
+        while not self._is_read_up and self._window.room():
+            entries, are_all = self._outbox.page(
                 after_seq=self._window.cursor,
                 max_entries=self._window.page_entries(),
                 max_bytes=self._limits.batch_bytes,
             )
-            if not entries:
-                return None
-            fresh = [entry for entry in self._window.take(entries) if entry.seq not in self._held_back]
-            batch = self._fitting(fresh) if fresh else None
+            batch = self._of(entries) if entries else None
+            self._is_read_up = are_all and (not entries or self._window.cursor >= entries[-1].seq)
             if batch is not None:
                 return batch
         return None
+
+    def _of(self, entries: Sequence[Entry]) -> Batch | None:
+        fresh = [entry for entry in self._window.take(entries) if entry.seq not in self._held_back]
+        return self._fitting(fresh) if fresh else None
 
     def _fitting(self, entries: list[Entry]) -> Batch | None:
         """The entries, or the first of them, in a payload that fits; the rest is read again next time."""

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 
 from probes.answers import UNITS, unit_of_name
+from probes.dsn import DSN_PARTS, DSN_VALUE
+from probes.target_behind import BACKUP_SECRETS
 from probes.target_model import Operation, Request, ResultRule, Sourced, TargetFile
 from probes.target_operations import ALWAYS_GIVEN, OPERATIONS, OperationRule
 from probes.templates import TemplateError, is_name, names_in
@@ -25,6 +27,7 @@ def check_target(target: TargetFile) -> list[TomlProblem]:
     known = constants | {f"secret.{name}" for name in target.secrets}
     for name, source in {**target.bases, **target.values}.items():
         problems += _check_constant(("bases" if name in target.bases else "values", name), source)
+    problems += _check_behind(target, constants, known)
     if target.widget is not None:
         problems += _check_text(("widget", "page"), target.widget.page, constants)
     for name, operation in target.operations.items():
@@ -49,6 +52,24 @@ def _check_names(target: TargetFile) -> Iterator[TomlProblem]:
         yield TomlProblem(("allows", "payment"), "a test payment makes a quote, so it needs allows.writes = true too")
 
 
+def _check_behind(target: TargetFile, constants: set[str], known: set[str]) -> Iterator[TomlProblem]:
+    """Backups, drill and failover: their placeholders, and what they cannot do without."""
+    if (backups := target.backups) is not None:
+        for key in ("endpoint", "bucket", "region"):
+            yield from _check_text(("backups", key), getattr(backups, key), constants)
+        for name in BACKUP_SECRETS:
+            if name not in target.secrets:
+                yield TomlProblem(("backups",), f"the secret {name} is not described", f"Add [secrets.{name}]")
+    if (drill := target.drill) is not None:
+        yield from _check_text(("drill", "server"), drill.server, known)
+        if backups is None:
+            yield TomlProblem(("drill",), "a drill restores a backup, and [backups] is missing")
+    if target.failover is not None and "service_health" not in target.operations:
+        yield TomlProblem(
+            ("failover",), "there is no operation service_health to ask", "Add [[operations.service_health.requests]]"
+        )
+
+
 def _check_constant(path: KeyPath, source: Sourced) -> Iterator[TomlProblem]:
     for text in (source.value, source.default):
         if path[0] == "bases" and text and not text.startswith(("http://", "https://")):
@@ -60,6 +81,8 @@ def _check_operation(
 ) -> Iterator[TomlProblem]:
     path: KeyPath = ("operations", name)
     known = constants | set(ALWAYS_GIVEN) | set(rule.given) | _seen(target, rule)
+    if DSN_VALUE not in target.values:
+        known -= set(DSN_PARTS)
     found: set[str] = set()
     for index, request in enumerate(operation.requests):
         yield from _check_request((*path, "requests", index), request, known | found, rule)
@@ -103,6 +126,7 @@ def _check_request(path: KeyPath, request: Request, known: set[str], rule: Opera
 def _check_body(path: KeyPath, request: Request, known: set[str], rule: OperationRule) -> Iterator[TomlProblem]:
     if request.json_body is not None:
         yield from _check_json((*path, "json"), request.json_body, known)
+    yield from _check_json((*path, "json_lines"), request.json_lines, known)
     sends_file = request.file or any(part.file for part in request.multipart)
     if sends_file and not rule.takes_file:
         yield TomlProblem((*path, "file" if request.file else "multipart"), "this operation has no file to send")

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Annotated, Literal, Self, TypeVar
+from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from probes.answers import UNITS, check_path
 from probes.secret_source import SecretSource
+from probes.target_behind import Backups, Drill, Failover
+from probes.target_strict import Items, Seconds, Strict
 from probes.templates import names_in_json
 
 __all__ = [
@@ -34,10 +36,6 @@ __all__ = [
     "Widget",
 ]
 
-ItemT = TypeVar("ItemT")
-Items = Annotated[tuple[ItemT, ...], Field(strict=False)]
-"""A list of the file as a tuple: strict pydantic would refuse the list that TOML gives."""
-
 
 def _check_unit(unit: str) -> str:
     if unit and unit not in UNITS:
@@ -56,17 +54,12 @@ def _check_pattern(pattern: str) -> str:
 AnswerPath = Annotated[str, AfterValidator(check_path)]
 Unit = Annotated[str, AfterValidator(_check_unit)]
 Pattern = Annotated[str, AfterValidator(_check_pattern)]
-Seconds = Annotated[float, Field(gt=0, le=3600)]
 Statuses = Annotated[Items[Annotated[int, Field(ge=100, le=599)]], Field(min_length=1)]
 AnswerKind = Literal["json", "text", "bytes", "none"]
 ValueKind = Literal["any", "text", "number", "true_or_false", "object", "list", "instant"]
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
-
-
-class _Short(_Strict):
+class _Short(Strict):
     """A table that may be written as one string: the value of its first field."""
 
     @model_validator(mode="before")
@@ -76,20 +69,26 @@ class _Short(_Strict):
 
 
 class Sourced(_Short):
-    """A base URL or a value: written down, or taken from the environment (with a default or without)."""
+    """A base URL or a value: written down, or taken from the environment (with a default or without).
+
+    `optional`: where the variable is not set, what uses it is left out, and the rest of the description works.
+    """
 
     value: str = ""
     env: str = ""
     default: str = ""
+    optional: bool = False
 
     @model_validator(mode="after")
     def _one_source(self) -> Self:
         if bool(self.value) == bool(self.env):
             raise ValueError("write either the value itself or env = the name of an environment variable")
+        if self.optional and (self.default or not self.env):
+            raise ValueError("optional = true is for a variable without a default")
         return self
 
 
-class TlsChoice(_Strict):
+class TlsChoice(Strict):
     """What to trust instead of the system's certificates: `ca_file` (relative to the description's folder) for HTTP.
 
     `trusted_spki`: base64 SHA-256 of public keys, for the browser, which knows no such file.
@@ -99,7 +98,7 @@ class TlsChoice(_Strict):
     trusted_spki: Items[str] = ()
 
 
-class Permissions(_Strict):
+class Permissions(Strict):
     """What the owner of the target allows; nothing is allowed that is not written down."""
 
     writes: bool = False
@@ -107,7 +106,7 @@ class Permissions(_Strict):
     hostile_files: bool = False
 
 
-class Refusal(_Strict):
+class Refusal(Strict):
     """What a polite refusal of a file or a sign-in looks like: a 4xx status of these, and a message for a person."""
 
     statuses: Statuses = (400, 401, 403, 409, 413, 415, 422)
@@ -123,7 +122,7 @@ class ResultRule(_Short):
     secret: bool = False
 
 
-class Check(_Strict):
+class Check(Strict):
     """One thing that must be true of an answer. `path` is JMESPath; `@` is the whole answer.
 
     `moves`: a second call after `moves_after_s` must give a later instant, so that a constant is noticed. `within_s`: the
@@ -142,7 +141,7 @@ class Check(_Strict):
     moves_after_s: Seconds = 1.0
 
 
-class Poll(_Strict):
+class Poll(Strict):
     """Ask again until the answer is final. Intervals grow by `factor` from `first_s` to `most_s`.
 
     The answer is not final while its status is in `pending_statuses` or `pending` finds something true. It is a failed
@@ -165,7 +164,7 @@ class Poll(_Strict):
         return self
 
 
-class FormPart(_Strict):
+class FormPart(Strict):
     """One part of a multipart body: the file (`file = true`) or a field with a value."""
 
     name: str
@@ -175,13 +174,14 @@ class FormPart(_Strict):
     value: str = ""
 
 
-class Request(_Strict):
+class Request(Strict):
     """One request of an operation, its body, what answers are right, and where the results stand in them."""
 
     method: Literal["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD"] = "GET"
     url: str
     headers: Mapping[str, str] = Field(default_factory=dict)
     json_body: Mapping[str, object] | None = Field(default=None, alias="json")
+    json_lines: Items[Mapping[str, object]] = ()
     multipart: Items[FormPart] = ()
     file: bool = False
     accept: Statuses = (200,)
@@ -194,19 +194,19 @@ class Request(_Strict):
 
     @model_validator(mode="after")
     def _one_body(self) -> Self:
-        if (self.json_body is not None) + bool(self.multipart) + self.file > 1:
-            raise ValueError("a request has one body: json, multipart or file")
+        if (self.json_body is not None) + bool(self.json_lines) + bool(self.multipart) + self.file > 1:
+            raise ValueError("a request has one body: json, json_lines, multipart or file")
         return self
 
     def placeholders(self) -> frozenset[str]:
         """The names of all values that the request uses."""
-        texts: list[object] = [self.url, *self.headers.values(), self.json_body]
+        texts: list[object] = [self.url, *self.headers.values(), self.json_body, self.json_lines]
         for part in self.multipart:
             texts += [part.file_name, part.media_type] if part.file else [part.value]
         return frozenset(name for text in texts for name in names_in_json(text))
 
 
-class Operation(_Strict):
+class Operation(Strict):
     """What a customer would call one thing to do: an ordered list of requests. Results of one serve the next."""
 
     summary: str = ""
@@ -217,7 +217,7 @@ class Operation(_Strict):
         return frozenset[str]().union(*(request.placeholders() for request in self.requests))
 
 
-class PartChoice(_Strict):
+class PartChoice(Strict):
     """Which reference parts the scenarios send to this target."""
 
     small: Items[str] = (
@@ -244,7 +244,7 @@ class Shown(_Short):
     unit: Unit = ""
 
 
-class Widget(_Strict):
+class Widget(Strict):
     """The embeddable widget as a browser meets it. Selectors are CSS, texts are parts of what a customer reads.
 
     `answers` is JavaScript for the frame: something harmless that only a working control can do. `errors` selects the places
@@ -277,7 +277,7 @@ class Widget(_Strict):
     quote_total: str = ""
 
 
-class TargetFile(_Strict):
+class TargetFile(Strict):
     """A whole description."""
 
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$")]
@@ -294,3 +294,6 @@ class TargetFile(_Strict):
     parts: PartChoice = PartChoice()
     operations: Mapping[str, Operation] = Field(default_factory=dict)
     widget: Widget | None = None
+    backups: Backups | None = None
+    drill: Drill | None = None
+    failover: Failover | None = None

@@ -15,6 +15,7 @@ ALWAYS_GIVEN: Final = ("run_id", "trace_id", "now")
 """Placeholders that every operation may use: the run, its trace, and the instant in ISO 8601."""
 
 _FILE: Final = ("file_name", "file_bytes", "media_type", "extension", "sha256")
+_MARKER: Final = ("marker", "event_id", "event_uuid", "dsn_url", "dsn_project", "dsn_key")
 AMOUNTS: Final = (
     "volume_mm3",
     "volume_cm3",
@@ -87,5 +88,11 @@ OPERATIONS: Final[dict[str, OperationRule]] = {
         must_find=("status", "amount", "currency"),
         sees=("sign_in", "quote", "checkout"),
     ),
+    "service_health": OperationRule("the service address answers, whoever stands behind it"),
+    "standby_health": OperationRule("the standby says that it could take over"),
+    "send_errors": OperationRule("send a marker to error tracking", given=_MARKER),
+    "read_errors": OperationRule("read it back from there", given=_MARKER, must_find=("marker_found",)),
+    "send_events": OperationRule("send a marker to product analytics", given=_MARKER),
+    "read_events": OperationRule("read it back from there", given=_MARKER, must_find=("marker_found",)),
 }
 """Operation name -> its rule."""

@@ -15,8 +15,10 @@ from typing import Final
 
 from pydantic import SecretStr
 
+from probes.dsn import DSN_PARTS, DSN_VALUE, parse_dsn
 from probes.errors import OperatorError
 from probes.secret_source import SecretSource, find_secret
+from probes.target_behind import Backups, Drill, Failover
 from probes.target_checks import check_target
 from probes.target_model import (
     Operation,
@@ -28,6 +30,7 @@ from probes.target_model import (
     Widget,
 )
 from probes.target_operations import OPERATIONS
+from probes.templates import fill_text, names_in
 from probes.toml_file import TomlFile, nearest, read_toml
 
 __all__ = ["BUILT_IN_TARGETS", "Target", "list_targets", "load_target"]
@@ -35,13 +38,17 @@ __all__ = ["BUILT_IN_TARGETS", "Target", "list_targets", "load_target"]
 BUILT_IN_TARGETS: Final = Path(__file__).resolve().parent.parent / "config" / "targets"
 """The descriptions that come with the fleet: `stand-in` and `cnc-quote`."""
 
+BEHIND: Final = ("backups", "drill", "failover")
+"""Needs that are tables of the description."""
+
 
 @dataclass(frozen=True, slots=True)
 class Target:
     """One deployment, ready to be probed: base URLs and values are there, secrets are looked up when they are used.
 
     `bases` and `values` are name -> text. `ca_file` and `trusted_spki` say which certificates to trust besides the system's
-    (`trusted_spki`: base64 SHA-256 of public keys, for a browser). `path` is the file that describes it.
+    (`trusted_spki`: base64 SHA-256 of public keys, for a browser). `path` is the file that describes it. `unset`: the
+    placeholders whose optional variable is not set -> that variable.
     """
 
     name: str
@@ -57,6 +64,10 @@ class Target:
     parts: PartChoice = field(default_factory=PartChoice)
     operations: Mapping[str, Operation] = field(default_factory=dict)
     widget: Widget | None = None
+    backups: Backups | None = None
+    drill: Drill | None = None
+    failover: Failover | None = None
+    unset: Mapping[str, str] = field(default_factory=dict)
     ca_file: Path | None = None
     trusted_spki: tuple[str, ...] = ()
     secret_sources: Mapping[str, SecretSource] = field(default_factory=dict)
@@ -70,8 +81,8 @@ class Target:
         return self.bases[name]
 
     def has(self, operation: str) -> bool:
-        """True when the description says how `operation` is done."""
-        return operation in self.operations
+        """True when the description says how `operation` is done, and every optional variable that it uses is set."""
+        return operation in self.operations and not self.unset_variables(operation)
 
     def operation(self, name: str) -> Operation:
         """How `name` is done here; `OperatorError` when the description does not say."""
@@ -93,7 +104,28 @@ class Target:
             return self.widget is not None
         if need.startswith("parts."):
             return bool(getattr(self.parts, need.removeprefix("parts."), ()))
+        if need in BEHIND:
+            return getattr(self, need) is not None and not self.unset_variables(need)
         return self.has(need)
+
+    def unset_variables(self, need: str) -> tuple[str, ...]:
+        """The optional variables that a need uses and nobody has set."""
+        if not self.unset:
+            return ()
+        used = {f"value.{DSN_VALUE}" if name in DSN_PARTS else name for name in self._placeholders(need)}
+        return tuple(sorted({self.unset[name] for name in used if name in self.unset}))
+
+    def _placeholders(self, need: str) -> frozenset[str]:
+        if need in self.operations:
+            return self.operations[need].placeholders()
+        behind = self.backups if need == "backups" else self.drill if need == "drill" else None
+        return frozenset() if behind is None else behind.placeholders()
+
+    def fill(self, text: str) -> str:
+        """A text of the description with bases, values and secrets in it."""
+        names = [name.removeprefix("secret.") for name in names_in(text) if name.startswith("secret.")]
+        secrets = {f"secret.{name}": self.secret(name).get_secret_value() for name in names}
+        return fill_text(text, {**self.bases, **{f"value.{name}": at for name, at in self.values.items()}, **secrets})
 
     def secret(self, name: str) -> SecretStr:
         """The secret called `name`; `OperatorError` that names the variable, file and key when it is missing."""
@@ -107,7 +139,7 @@ class Target:
 
     def missing_secret(self, needs: Iterable[str]) -> OperatorError | None:
         """The error for the first secret that these operations need and nobody has set, so that it is told before a run."""
-        used = {name for need in needs if self.has(need) for name in self.operations[need].placeholders()}
+        used = {name for need in needs if self._meets(need) for name in self._placeholders(need)}
         if self.has("sign_in") and any(name.startswith("sign_in.") for name in used):
             used |= self.operations["sign_in"].placeholders()
         for name in sorted(name for name in used if name.startswith("secret.")):
@@ -150,6 +182,8 @@ def load_target(
     if problems := check_target(described):
         raise source.refusal(problems)
     bases = _looked_up(source, "bases", described.bases, environ, dict(base_overrides or {}))
+    values = _looked_up(source, "values", described.values, environ, {})
+    _check_dsn(source, values.get(DSN_VALUE, ""))
     if described.tls.ca_file and ca_file is None:
         ca_file = (path.parent / Path(described.tls.ca_file).expanduser()).resolve()
     return Target(
@@ -158,7 +192,7 @@ def load_target(
         summary=described.summary,
         is_stand_in=described.is_stand_in,
         bases={name: url.rstrip("/") for name, url in bases.items()},
-        values=_looked_up(source, "values", described.values, environ, {}),
+        values=values,
         limits=described.limits,
         allows=described.allows,
         refusal=described.refusal,
@@ -166,6 +200,10 @@ def load_target(
         parts=described.parts,
         operations=described.operations,
         widget=described.widget,
+        backups=described.backups,
+        drill=described.drill,
+        failover=described.failover,
+        unset=_unset(described.bases, bases, "") | _unset(described.values, values, "value."),
         ca_file=ca_file,
         trusted_spki=trusted_spki or described.tls.trusted_spki,
         secret_sources=described.secrets,
@@ -207,6 +245,7 @@ def _looked_up(
         name: overrides.get(name) or entry.value or environ.get(entry.env, "") or entry.default
         for name, entry in wanted.items()
     }
+    texts = {name: text for name, text in texts.items() if text or not wanted[name].optional}
     if missing := [name for name, text in texts.items() if not text]:
         raise OperatorError(
             f"no value for {', '.join(f'{table}.{name}' for name in missing)}",
@@ -221,3 +260,20 @@ def _looked_up(
                 remedy="It starts with http:// or https://",
             )
     return texts
+
+
+def _unset(wanted: Mapping[str, Sourced], found: Mapping[str, str], prefix: str) -> dict[str, str]:
+    return {f"{prefix}{name}": entry.env for name, entry in wanted.items() if name not in found}
+
+
+def _check_dsn(source: TomlFile, text: str) -> None:
+    if not text:
+        return
+    try:
+        parse_dsn(text)
+    except ValueError as error:
+        raise OperatorError(
+            f"values.{DSN_VALUE} is no DSN: {error}",
+            where=source.where(("values", DSN_VALUE)),
+            remedy="It reads https://PUBLIC_KEY@HOST/PROJECT",
+        ) from error

@@ -31,14 +31,15 @@ class Traffic:
         self._held_bytes = 0
         self._last: HttpResponse | None = None
 
-    def note(self, response: HttpResponse, request_headers: Mapping[str, str]) -> None:
-        """Remember an answer, which may have taken several hops; only the last has a body."""
+    def note(self, response: HttpResponse, request_headers: Mapping[str, str], *, keep_body: bool = True) -> None:
+        """Remember an answer, which may have taken several hops; only the last has a body, unless it must not be kept."""
         sent = tuple(request_headers.items())
         *hops, last = response.exchanges
         for hop in hops:
             self._push(HarExchange(hop, request_headers=sent))
-        self._push(HarExchange(last, tuple(response.headers.items()), response.body[:MAX_BODY_BYTES], sent))
-        self._last = response
+        body = response.body[:MAX_BODY_BYTES] if keep_body else b""
+        self._push(HarExchange(last, tuple(response.headers.items()), body, sent))
+        self._last = response if keep_body else None
 
     def write(self, sink: EvidenceSink, *, started_at: datetime) -> None:
         """Keep a HAR of it, and the last answer's body by itself; blocks on the disk."""

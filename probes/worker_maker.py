@@ -126,17 +126,18 @@ class RunMaker:
             seed=due.seed,
             observer=live,
         )
-        if answer is not None:
+        if answer is not None and self._control is not None:
             await self._hear(answer)
+            await self._hear(self._control.ask_again())
         if self.clock_offset is not None:
             offset = self.clock_offset
             run = replace(run, clock_offset_ns=offset.offset_ns, clock_bound_ns=offset.bound_ns)
         # By the least and the latest instant: the clock may have been stepped in the middle.
         instants = sorted((due.slot_at, run.started_at, self._clock.now()))
-        return tainted(run, self._host.minutes.reasons_between(instants[0], instants[-1]))
+        return tainted(run, self._host.reasons_between(instants[0], instants[-1]))
 
     async def _hear(self, answer: asyncio.Future[str]) -> None:
-        """What the control target said in this slot; a run that was stopped does not wait for it."""
+        """What the control target said when the run began or ended; a run that was stopped does not wait for it."""
         task = asyncio.current_task()
         if task is not None and task.cancelling():
             answer.cancel()

@@ -177,8 +177,8 @@ class Lane:
 
     def _turn(self) -> None:
         """End every slot that can be ended now, and start what there is a place for."""
-        now = self._clock.now()
-        why_missed = self._watch_clock(now)
+        now, now_ns = self._clock.now(), self._clock.monotonic_ns()
+        why_missed = self._watch_clock(now, now_ns)
         if not self._has_more:
             self._why_missed = why_missed
         places = max(self._places - len(self._running), 0)
@@ -190,7 +190,7 @@ class Lane:
         touched = {one.scenario for one in decided}
         books = [book for name, book in self._roster.books.items() if name in touched or book.news]
         self._write(decided, due, books=books)
-        self._last_turn = (now, self._clock.monotonic_ns())
+        self._last_turn = (now, now_ns)
         self._has_more = len(decided) >= MOST_DECISIONS  # the same cause: all slots of an hour are not decided at once
         del self._requests[: len(orders)]
         for one in due:
@@ -207,12 +207,15 @@ class Lane:
             book.close()
         self._write(missed, (), books=books)
 
-    def _watch_clock(self, now: datetime) -> str:
-        """Notice a clock that was stepped; the answer is why a slot that is too late now was not started in time."""
+    def _watch_clock(self, now: datetime, now_ns: int) -> str:
+        """Notice a clock that was stepped; the answer is why a slot that is too late now was not started in time.
+
+        Both clocks are read at one moment, before the turn: a turn that writes for long would else look like a step.
+        """
         if self._last_turn is None:
             return "the lane was not running"
         last_at, last_ns = self._last_turn
-        passed_s = (self._clock.monotonic_ns() - last_ns) / 1e9
+        passed_s = (now_ns - last_ns) / 1e9
         step_s = (now - last_at).total_seconds() - passed_s
         if abs(step_s) > STEP_NOTED_S:
             way = "forward" if step_s > 0 else "back"

@@ -70,11 +70,13 @@ async def call(
     file: Path | None = None,
     refusable: bool = False,
     also_accept: Collection[int] = (),
+    deadline_s: float | None = None,
 ) -> Done | Refused:
     """Do one operation in the open step.
 
     `given` are the values of this call, `scopes` the results of earlier operations by their names. With `refusable` a status
-    of the target's `refusal.statuses` comes back as `Refused`; otherwise every unexpected status fails the step.
+    of the target's `refusal.statuses` comes back as `Refused`; otherwise every unexpected status fails the step. `deadline_s` is
+    for requests that the description gives none.
     """
     described = probe.target.operation(operation)
     values = _known_values(probe, given or {}, scopes or {})
@@ -82,6 +84,8 @@ async def call(
     seen: dict[str, object] = {}
     polite = probe.target.refusal.statuses if refusable else ()
     for request in described.requests:
+        if request.deadline_s is None and deadline_s is not None:
+            request = request.model_copy(update={"deadline_s": deadline_s})  # noqa: PLW2901 - the same, with a limit
         response = await _send(probe, operation, request, {**values, **results}, file, (*polite, *also_accept))
         if response.status in polite and response.status not in request.accept:
             return Refused(response.status, _refusal_message(probe, response))
@@ -157,6 +161,9 @@ def _body(request: Request, values: Values, file: Path | None) -> Body | None:
     if request.json_body is not None:
         text = json.dumps(fill_json(request.json_body, values), separators=(",", ":"))
         return BytesBody(text.encode(), "application/json")
+    if request.json_lines:
+        lines = [json.dumps(fill_json(line, values), separators=(",", ":")) for line in request.json_lines]
+        return BytesBody("".join(f"{line}\n" for line in lines).encode(), "application/x-ndjson")
     if request.file:
         return FileBody(_required(file), str(values["media_type"]))
     if request.multipart:

@@ -8,7 +8,7 @@ from probes.registry import scenario
 from scenarios.widget import WidgetPage
 
 
-@scenario("widget-load", every="5m", timeout="60s", browser=True, needs=("widget",), tags=("widget",))
+@scenario("widget-load", every="1m", timeout="60s", browser=True, needs=("widget",), tags=("widget",))
 async def widget_load(probe: Journey) -> None:
     """Load a customer's page and wait until the widget is ready; no script of the page may fail on the way."""
     async with probe.browser(trusted_spki=probe.target.trusted_spki) as session:

@@ -1,1 +1,4 @@
-"""Service-level arithmetic: pure, no clock, no I/O, no logging. Imports the standard library and `probes.records` only."""
+"""Service-level arithmetic: pure, no clock, no I/O, no logging.
+
+Imports the standard library, `probes.records` and, for maintenance that recurs, `dateutil`.
+"""

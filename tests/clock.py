@@ -12,7 +12,7 @@ __all__ = ["JumpingClock"]
 
 
 class JumpingClock:
-    """Starts at `now`; `sleep` and `advance` move it, nothing else does. `slept_s` lists what was slept."""
+    """Starts at `now`; `sleep`, `advance` and `step` move it, nothing else does. `slept_s` lists what was slept."""
 
     def __init__(self, now: datetime = datetime(2026, 1, 1, tzinfo=UTC), *, monotonic_ns: int = 1_000_000_000) -> None:
         self._started_at = now
@@ -23,6 +23,10 @@ class JumpingClock:
     def now(self) -> datetime:
         """The instant that has been reached."""
         return self._started_at + timedelta(microseconds=self._passed_ns // 1000)
+
+    def step(self, duration_s: float) -> None:
+        """Somebody sets the wall clock: forward, or back where it is below 0; the other hand does not move."""
+        self._started_at += timedelta(seconds=duration_s)
 
     def monotonic_ns(self) -> int:
         """The nanosecond that has been reached."""

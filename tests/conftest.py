@@ -14,13 +14,20 @@ from collections.abc import Generator, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+import hypothesis
 import pytest
 import structlog
+
+# How long one example takes on a shared machine is no promise of ours; that a test ends is pytest-timeout's.
+hypothesis.settings.register_profile("fleet", deadline=None)
+hypothesis.settings.load_profile("fleet")
 
 SKIPS_ALLOWED_IN_CI: dict[str, str] = {}
 """Part of a skip's reason -> why CI may do without that test. Everything else that is skipped in CI has failed."""
 
 _TURNS = "TESTS_TURNS_FOLDER"
+_PAGES = "PROBE_FLEET_PAGES_LISTEN"
+"""Where a collector serves its pages; tests that are not about them have none, for the default port is there once."""
 
 
 @pytest.fixture(autouse=True)
@@ -37,6 +44,11 @@ def free_port() -> int:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
     return port
+
+
+def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
+    """Bytes are named by their argument: written out they may differ from worker to worker, as the time in a gzip does."""
+    return argname if isinstance(val, bytes) else None
 
 
 @pytest.hookimpl(wrapper=True)
@@ -68,7 +80,8 @@ def _refuse_skip_in_ci(report: pytest.TestReport | pytest.CollectReport, name: s
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Make the folder in which the workers of this test run take turns; workers inherit its name."""
+    """Have no pages, and make the folder in which the workers of this test run take turns; workers inherit its name."""
+    os.environ.setdefault(_PAGES, "")
     if not hasattr(config, "workerinput"):
         folder = tempfile.TemporaryDirectory(prefix="tests-turns-")
         os.environ[_TURNS] = folder.name

@@ -17,20 +17,23 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-__all__ = ["RunningFleet", "children_of", "fleet_environment", "running_fleet"]
+__all__ = ["DEAF_S", "RunningFleet", "children_of", "fleet_environment", "running_fleet", "told"]
 
 ROOT = Path(__file__).resolve().parents[1]
 DEADLINE_S = 120.0
+DEAF_S = 6
+"""For so long after its start a probe obeys no command (`probes.commands`)."""
 
 
 def fleet_environment(folder: Path) -> dict[str, str]:
-    """A state folder of its own, a free port for the broker, no health pages."""
+    """A state folder of its own, a free port for the broker, no health pages and no others."""
     return {
         **os.environ,
         "XDG_STATE_HOME": str(folder / "state"),
         "XDG_CONFIG_HOME": str(folder / "config"),
         "PROBE_FLEET_BROKER_PORT": "0",
         "PROBE_FLEET_WORKER_HEALTH": "",
+        "PROBE_FLEET_PAGES_LISTEN": "",
         "PROBE_FLEET_PROBE": "probe-1",
         "COLUMNS": "160",
     }
@@ -84,6 +87,19 @@ def running_fleet(folder: Path, *options: str, environ: Mapping[str, str] = {}) 
         finally:
             process.kill()
             reader.join(10)
+
+
+def told(folder: Path, *words: str, environ: Mapping[str, str] = {}) -> subprocess.CompletedProcess[str]:
+    """The command, run to its end."""
+    return subprocess.run(
+        [sys.executable, "runner.py", *words],
+        cwd=ROOT,
+        env={**fleet_environment(folder), **environ},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
 
 
 def _read(process: subprocess.Popen[str], lines: list[str]) -> None:

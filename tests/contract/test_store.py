@@ -4,22 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Collection
 from dataclasses import replace
 from datetime import timedelta
-from pathlib import Path
 
 import pytest
+from sqlalchemy import func, select
 
-from collector import store_commit
+from collector import store_aside, store_slots
 from collector.ledger import SlotCounts
-from collector.store import Delivery, Retention, Store, open_store
+from collector.store import Delivery, FreshSlot, Retention, Store, open_store
+from collector.store_runs import RunFilter, RunPlace, RunSummary
+from collector.store_session import Session, StoreRefusedError
+from collector.store_tables import runs
 from probes.ledger_entries import FitnessMinute, Loss, OwedSlots, SlotEnd, SlotReason
 from probes.messages import MAX_ENTRIES
 from probes.outbox import EntryKind
 from probes.records import FailureKind, Outcome
 from probes.wire import parse_run, render_run
-from tests.postgres_kit import PostgresServer, find_programs, postgres_server
 from tests.sample_runs import make_step
 from tests.store_kit import (
     EPOCH,
@@ -36,25 +38,6 @@ from tests.store_kit import (
 
 DAY = timedelta(days=1)
 ALWAYS = (NOW - 400 * DAY, NOW + 400 * DAY)
-
-
-@pytest.fixture(scope="module")
-def postgres() -> Iterator[PostgresServer]:
-    """One server for the tests of this file."""
-    programs = find_programs()
-    if programs is None:
-        pytest.skip("PostgreSQL is not installed")
-    with postgres_server(programs) as server:
-        yield server
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """The address of an empty database."""
-    if request.param == "sqlite":
-        return f"sqlite:///{tmp_path / 'store.db'}"
-    server: PostgresServer = request.getfixturevalue("postgres")
-    return server.make_database()
 
 
 @pytest.fixture
@@ -87,6 +70,8 @@ async def test_what_is_filed_can_be_read_back_byte_for_byte(store: Store) -> Non
     assert (newest.duration_ns, newest.schedule_lag_ns, newest.target) == (failed.duration_ns, 1_500_000, "stand-in")
     assert await store.record(failed.identity) == render_run(failed)
     assert parse_run(await store.find_run(failed.run_id, failed.started_at)) == failed
+    assert parse_run(await store.find_run(failed.run_id, None)) == failed
+    assert await store.find_run("0" * 26, None) == b""
     assert await store.runs(*ALWAYS, outcomes=[Outcome.FAIL], scenario="quote", region="eu-west") == [newest]
     assert await store.runs(*ALWAYS, region="us-east") == []
 
@@ -208,6 +193,28 @@ async def test_a_hole_in_the_numbers_is_seen_until_it_is_filled(store: Store) ->
     assert (probe.missing, probe.lost, probe.entries) == (0, 0, 9)
 
 
+async def test_runs_are_listed_page_by_page(store: Store) -> None:
+    """In one order, whatever the length of a page, with nothing twice or left out where many have one slot."""
+    contents = [
+        run_entry(run_at(NOW + timedelta(minutes=number % 3), scenario=f"journey-{number}", number=number))
+        for number in range(10)
+    ]
+    again = run_at(NOW, number=90)
+    contents.append(run_entry(replace(again, identity=replace(again.identity, attempt=1))))
+    await store.file([deliver(contents)])
+    whole = await store.views.runs(*ALWAYS, RunFilter())
+    assert len(whole) == 11
+    for limit in (1, 3, 4):
+        pages: list[RunSummary] = []
+        after: RunPlace | None = None
+        while found := await store.views.runs(*ALWAYS, RunFilter(), after=after, limit=limit):
+            pages += found
+            after = found[-1].place
+        assert pages == whole
+    assert [one.identity.attempt for one in await store.views.runs(*ALWAYS, RunFilter(only_repeats=True))] == [1]
+    assert await store.views.runs(*ALWAYS, RunFilter(fleet="other")) == []
+
+
 async def test_the_ledger_tells_what_became_of_every_owed_slot(store: Store) -> None:
     """Debt, runs, endings without a run, silence, an unfit minute: one account."""
     owed = OwedSlots(
@@ -314,7 +321,7 @@ async def test_slots_a_microsecond_apart_are_two(store: Store) -> None:
 
 async def test_a_probe_that_names_endless_scenarios_is_stopped(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     """Names cost memory in every collector; beyond a bound they go to quarantine."""
-    monkeypatch.setattr(store_commit, "MAX_SCENARIOS", 10)
+    monkeypatch.setattr(store_slots, "MAX_SCENARIOS", 10)
     contents = [run_entry(run_at(NOW, scenario=f"made-up-{number}")) for number in range(15)]
     filed = await store.file([deliver(contents)])
     assert (filed.result.slots, filed.result.quarantined) == (10, 5)
@@ -324,7 +331,7 @@ async def test_the_quarantine_of_a_probe_is_bounded_and_its_counter_is_not(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A hostile probe fills neither the disk nor another probe's quarantine."""
-    monkeypatch.setattr(store_commit, "KEPT_PER_SENDER", 20)
+    monkeypatch.setattr(store_aside, "KEPT_PER_SENDER", 20)
     bad: list[Content] = [(EntryKind.RUN, b"{}")] * 30
     await store.file([deliver(bad), deliver(bad[:5], probe=OTHER)])
     await store.file([deliver(bad, first_seq=31)])
@@ -405,16 +412,47 @@ async def test_rows_that_the_database_refuses_become_poison_and_hold_up_nobody(
 ) -> None:
     """If a check is ever missing, the one bad delivery is found by halving; the others are stored and acknowledged."""
     contents = [runs_from(5, start_at=NOW + number * DAY) for number in range(5)]
-    plain_rows = store_commit.rows_of
+    plain_rows = store_slots.rows_of
 
     def with_a_hole(numbered: object, known: object) -> object:
         run_rows, step_rows = plain_rows(numbered, known)  # type: ignore[arg-type]
         bad_ms = (NOW + 2 * DAY).timestamp() * 1000
         return [(*row[:3], None, *row[4:]) if row[0] == bad_ms else row for row in run_rows], step_rows
 
-    monkeypatch.setattr(store_commit, "rows_of", with_a_hole)
+    monkeypatch.setattr(store_slots, "rows_of", with_a_hole)
     filed = await store.file([deliver(part, first_seq=1 + 5 * number) for number, part in enumerate(contents)])
     assert [receipt.numbers[0] for receipt in filed.receipts] == [1, 6, 11, 16, 21]
     assert (filed.result.slots, filed.result.quarantined) == (20, 5)
     (probe,) = await store.probes()
     assert (probe.entries, probe.quarantined, probe.missing) == (25, 5, 0)
+
+
+class Listener:
+    """Follows what is stored, and refuses it when it is told to."""
+
+    def __init__(self) -> None:
+        self.heard: list[tuple[int, int]] = []  # slot, rows of runs that its transaction sees
+        self.refuses = False
+
+    async def follow(self, session: Session, fresh: Collection[FreshSlot]) -> None:
+        """Looks into the transaction."""
+        ((rows,),) = await session.fetch(select(func.count()).select_from(runs))
+        self.heard += [(slot.key[0], rows) for slot in fresh]
+        if self.refuses:
+            raise StoreRefusedError("not this one")
+
+
+async def test_a_follower_is_told_of_new_slots_alone_inside_the_transaction_that_stores_them(url: str) -> None:
+    """What follows from a slot is written with it or not at all, and once, however often the slot comes."""
+    listener = Listener()
+    async with open_store(url, followers=[listener]) as store:
+        contents = runs_from(2)
+        await store.file([deliver(contents)])
+        slots_ms = [round((NOW + timedelta(seconds=15 * number)).timestamp() * 1000) for number in range(2)]
+        assert listener.heard == [(slot_ms, 2) for slot_ms in slots_ms]
+        await store.file([deliver([*contents, *runs_from(1, start_at=NOW + DAY)])])
+        assert len(listener.heard) == 3
+        listener.refuses = True
+        filed = await store.file([deliver(runs_from(1, start_at=NOW + 2 * DAY), first_seq=9)])
+        assert filed.result.slots == 0
+        assert await count_runs(store) == 3

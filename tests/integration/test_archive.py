@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
 
+import pyarrow as pa  # type: ignore[import-untyped]  # it ships no types
 import pyarrow.parquet as pq  # type: ignore[import-untyped]  # it ships no types
 import pytest
 
@@ -55,21 +56,21 @@ async def test_an_archive_brings_everything_into_an_empty_store_and_nothing_twic
     assert written.entries == 2 + 1 + 240 + 150 + 700
     assert written.file_bytes == (tmp_path / name).stat().st_size
     async with open_store(str(tmp_path / "second.db")) as second:
-        assert await import_file(second, tmp_path / name) == Imported(1093, 1091, 0, 0, 0)
+        assert await import_file(second, tmp_path / name, now=END) == Imported(1093, 1091, 0, 0, 0)
         assert await second.accounts(NOW, END, now=END) == await store.accounts(NOW, END, now=END)
         runs = await store.runs(NOW, END, limit=10_000)
         assert await second.runs(NOW, END, limit=10_000) == runs
         for run in runs[::100]:
             assert await second.record(run.identity) == await store.record(run.identity)
-        assert await import_file(second, tmp_path / name) == Imported(1093, 0, 1091, 0, 0)
-    assert await import_file(store, tmp_path / name) == Imported(1093, 0, 1091, 0, 0)
+        assert await import_file(second, tmp_path / name, now=END) == Imported(1093, 0, 1091, 0, 0)
+    assert await import_file(store, tmp_path / name, now=END) == Imported(1093, 0, 1091, 0, 0)
 
 
 async def test_a_probe_that_sends_again_after_an_import_is_recognised(store: Store, tmp_path: Path) -> None:
     """Restored from an archive, the store has no books yet, and still stores no run twice."""
     await export_file(store, tmp_path / "fleet.jsonl", from_at=NOW, until_at=END)
     async with open_store(str(tmp_path / "second.db")) as second:
-        await import_file(second, tmp_path / "fleet.jsonl")
+        await import_file(second, tmp_path / "fleet.jsonl", now=END)
         filed = await second.file([deliver(runs_from(240), first_seq=4)])
         assert (filed.result.duplicates, filed.result.slots, filed.result.conflicts) == (240, 0, 0)
 
@@ -79,7 +80,7 @@ async def test_an_archive_that_contradicts_the_store_does_not_win(store: Store, 
     async with open_store(str(tmp_path / "second.db")) as second:
         await second.file([deliver([run_entry(run_at(NOW, number=77))])])
         await export_file(store, tmp_path / "fleet.jsonl", from_at=NOW, until_at=NOW + timedelta(minutes=1))
-        done = await import_file(second, tmp_path / "fleet.jsonl")
+        done = await import_file(second, tmp_path / "fleet.jsonl", now=END)
         assert (done.new, done.conflicts) == (3, 1)
         assert parse_run(await second.record(run_at(NOW).identity)) == run_at(NOW, number=77)
 
@@ -92,7 +93,7 @@ async def test_lines_that_another_program_has_written_anew_say_the_same(store: S
         anew = [json.dumps(json.loads(line), sort_keys=True, indent=None) for line in lines]
     changed = tmp_path / "changed.jsonl"
     changed.write_text("\n".join(anew))
-    assert await import_file(store, changed) == Imported(22, 0, 20, 0, 0)
+    assert await import_file(store, changed, now=END) == Imported(22, 0, 20, 0, 0)
 
 
 async def test_the_parquet_file_answers_without_looking_into_records(store: Store, tmp_path: Path) -> None:
@@ -113,6 +114,10 @@ async def test_the_parquet_file_answers_without_looking_into_records(store: Stor
         ("not json\n", "no entry of an archive"),
         ('{"v":2,"fleet":"f"}', "the archive has version 2"),
         ('{"v":1,"fleet":"F!","region":"r","probe":"p","kind":"run","body":{}}', "is not a name"),
+        ('{"v":1,"fleet":"f","region":"r","probe":"p","kind":"x\\n7 run","body":{}}', "no entry of any kind"),
+        ('{"v":1,"fleet":"f","region":"r","probe":"p","kind":"run","body":[]}', "no entry of any kind"),
+        ('{"v":' + "[" * 50_000, "no entry of an archive"),
+        ('{"v":1,"x":"' + "y" * 3_000_000 + '"}', "line.jsonl:1: this line is no entry"),
     ],
 )
 async def test_a_file_that_is_no_archive_is_refused_at_its_line(
@@ -122,7 +127,7 @@ async def test_a_file_that_is_no_archive_is_refused_at_its_line(
     path = tmp_path / "line.jsonl"
     path.write_text(text)
     with pytest.raises(OperatorError) as error:
-        await import_file(store, path)
+        await import_file(store, path, now=END)
     assert told in str(error.value)
 
 
@@ -134,7 +139,30 @@ async def test_a_file_that_cannot_be_read_is_told(store: Store, tmp_path: Path, 
         await export_file(store, path, from_at=NOW, until_at=END)
         path.write_bytes(path.read_bytes()[:-500])
     with pytest.raises(OperatorError, match="the archive cannot be read"):
-        await import_file(store, path)
+        await import_file(store, path, now=END)
+
+
+async def test_a_packed_file_that_is_damaged_in_its_middle_is_told(store: Store, tmp_path: Path) -> None:
+    """Whatever the packing makes of it: an error for a person."""
+    path = tmp_path / "all.jsonl.gz"
+    await export_file(store, path, from_at=NOW, until_at=END)
+    whole = path.read_bytes()
+    for place in range(60, len(whole), max(len(whole) // 40, 1)):
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 0xFF]) + whole[place + 1 :])
+        with pytest.raises(OperatorError, match="archive"):
+            await import_file(store, path, now=END)
+
+
+async def test_a_column_that_holds_more_than_one_entry_is_refused(store: Store, tmp_path: Path) -> None:
+    """A Parquet file that another program wrote cannot smuggle a second entry into the line of the first, or a missing one."""
+    path = tmp_path / "all.parquet"
+    await export_file(store, path, from_at=NOW, until_at=END)
+    table = pq.read_table(path).to_pylist()
+    for body in ('{}\n7 run {"a":1}', "[]", None):
+        changed = [{**row, "body": body} for row in table]
+        pq.write_table(pa.Table.from_pylist(changed), path)
+        with pytest.raises(OperatorError, match="the archive cannot be read"):
+            await import_file(store, path, now=END)
 
 
 async def test_an_export_that_cannot_be_finished_leaves_no_half_file(store: Store, tmp_path: Path) -> None:
@@ -152,6 +180,36 @@ async def test_an_empty_window_makes_an_empty_archive(store: Store, tmp_path: Pa
     early = NOW - timedelta(days=9)
     for name in ("none.jsonl", "none.parquet"):
         assert (await export_file(store, tmp_path / name, from_at=early, until_at=early)).entries == 0
-        assert await import_file(store, tmp_path / name) == Imported(0, 0, 0, 0, 0)
+        assert await import_file(store, tmp_path / name, now=END) == Imported(0, 0, 0, 0, 0)
     assert (await store.accounts(early, early, now=NOW)) == []
     assert SlotCounts().owed == 0
+
+
+@pytest.mark.parametrize("name", ["fleet.jsonl", "fleet.parquet"])
+async def test_a_move_to_another_store_is_not_taken_for_a_loss(store: Store, tmp_path: Path, name: str) -> None:
+    """A probe goes on numbering where it was. What really is missing stays missing, also after a second import."""
+    await store.file([deliver(runs_from(1, start_at=END), first_seq=946)])
+    before = {state.address: state.missing for state in await store.probes()}
+    assert sorted(before.values()) == [0, 2]
+    await export_file(store, tmp_path / name, from_at=NOW, until_at=END + timedelta(hours=1))
+    async with open_store(str(tmp_path / "second.db")) as second:
+        for _ in range(2):
+            await import_file(second, tmp_path / name, now=END)
+            assert {state.address: state.missing for state in await second.probes()} == before
+        await second.file([deliver(runs_from(2, start_at=END + timedelta(minutes=5)), first_seq=947)])
+        assert {state.address: state.missing for state in await second.probes()} == before
+        await second.file([deliver(runs_from(2, start_at=END + timedelta(minutes=9)), first_seq=944)])
+        assert sum(state.missing for state in await second.probes()) == 0
+
+
+@pytest.mark.parametrize(
+    "body", ['{"epoch":1,"highest_seq":3,"gaps":[[3,2]]}', '{"epoch":1,"highest_seq":3,"gaps":[[4,5]]}', "{}"]
+)
+async def test_books_that_make_no_sense_are_refused(store: Store, tmp_path: Path, body: str) -> None:
+    """The store's own stay as they are."""
+    before = await store.probes()
+    path = tmp_path / "bad.jsonl"
+    path.write_text(f'{{"v":1,"fleet":"local","region":"eu-west","probe":"probe-1","kind":"books","body":{body}}}\n')
+    with pytest.raises(OperatorError, match="books of"):
+        await import_file(store, path, now=END)
+    assert await store.probes() == before

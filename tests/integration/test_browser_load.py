@@ -320,6 +320,20 @@ async def test_a_hung_frame_is_a_timeout_and_its_context_is_gone(
     assert (await load(engine, store, sites.embed(CONTROLS))).ready_ns is not None
 
 
+async def test_a_mark_that_no_look_could_place_is_looked_at_again_soon(
+    engine: BrowserEngine, store: EvidenceStore, sites: Sites
+) -> None:
+    """The host page is too busy to say which frame is the widget's while that gets ready; it does not cost the whole deadline."""
+    url = sites.embed(
+        f"<script>parent.postMessage('busy', '*'); setTimeout(() => {{ document.body.innerHTML = `{CONTROLS}` }}, 300)</script>"
+    )
+    busy = "<script>onmessage = () => { const end = Date.now() + 2000; while (Date.now() < end); }</script>"
+    sites.host.routes["/"] = html(f'{busy}<iframe id=widget src="{sites.widget.url}/widget"></iframe>')
+    page = await load(engine, store, url, deadline_s=25)
+    assert page.ready_ns is not None
+    assert page.drive_ns < 15e9
+
+
 async def test_a_timeout_says_what_was_still_missing(engine: BrowserEngine, store: EvidenceStore, sites: Sites) -> None:
     """The controls that were not there, and the request that had no answer."""
     released = asyncio.Event()

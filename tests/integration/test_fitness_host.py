@@ -53,6 +53,60 @@ async def test_every_minute_in_which_the_evidence_was_gathered_is_unfit(tmp_path
     assert host.minutes.reasons_of(told[0] - timedelta(minutes=1)) == ()
 
 
+async def test_the_first_run_of_a_minute_does_not_leave_before_the_trouble_of_the_last_one_is_seen_in_it(
+    tmp_path: Path,
+) -> None:
+    """The last look was at 12:00:59.9; a run that ends five milliseconds into the next minute is known to be of an unfit host."""
+    files, clock = pressure_files(tmp_path), JumpingClock(START_AT - timedelta(seconds=5, milliseconds=100))
+    told: list[datetime] = []
+    files.cpu_pressure[0].write_text("some avg10=0 avg60=0 avg300=0 total=0\n")
+    async with watched(clock, files) as host:
+        host.on_unfit = lambda minute_at, _: told.append(minute_at)
+        stalled_us = 0
+        for _ in range(10):
+            files.cpu_pressure[0].write_text(f"some avg10=0 avg60=0 avg300=0 total={stalled_us}\n")
+            host.look()
+            stalled_us += 900_000
+            clock.advance(1)
+        clock.advance(0.105)
+        slot_at = minute_of(clock.now())
+        files.cpu_pressure[0].write_text(f"some avg10=0 avg60=0 avg300=0 total={stalled_us}\n")
+        assert told == [slot_at - timedelta(minutes=1)]
+        reasons = host.reasons_between(slot_at, clock.now())
+    assert any("work waited for a CPU" in reason for reason in reasons)
+    assert told == [slot_at - timedelta(minutes=1), slot_at]
+
+
+async def test_a_minute_after_trouble_that_is_over_is_fit(tmp_path: Path) -> None:
+    """What is carried over a border is trouble that is still there, not the memory of it."""
+    files, clock = pressure_files(tmp_path), JumpingClock(START_AT - timedelta(seconds=20))
+    files.cpu_pressure[0].write_text("some avg10=0 avg60=0 avg300=0 total=0\n")
+    async with watched(clock, files) as host:
+        stalled_us = 0
+        for second in range(25):
+            files.cpu_pressure[0].write_text(f"some avg10=0 avg60=0 avg300=0 total={stalled_us}\n")
+            host.look()
+            stalled_us += 900_000 if second < 12 else 0
+            clock.advance(1)
+        assert host.reasons_between(START_AT, START_AT)
+        assert minute_of(clock.now()) > minute_of(START_AT)
+        assert host.reasons_between(minute_of(clock.now()), clock.now()) == ()
+
+
+async def test_many_runs_that_end_at_once_cost_one_look(tmp_path: Path) -> None:
+    """A host is looked at for the end of a run at most every tenth of a second."""
+    clock = JumpingClock(START_AT)
+    async with watched(clock, pressure_files(tmp_path)) as host:
+        before = len(host._looks)
+        for _ in range(50):
+            clock.advance(0.001)
+            host.reasons_between(clock.now(), clock.now())
+        assert len(host._looks) == before
+        clock.advance(0.1)
+        host.reasons_between(clock.now(), clock.now())
+        assert len(host._looks) == before + 1
+
+
 async def test_two_busy_seconds_do_not_make_a_minute_unfit(tmp_path: Path) -> None:
     """A page load takes every CPU for a moment; rates are over ten seconds."""
     files, clock = pressure_files(tmp_path), JumpingClock(START_AT)
@@ -86,6 +140,31 @@ async def test_a_clock_that_is_off_for_certain_makes_its_minute_unfit(tmp_path: 
         assert host.minutes.reasons_of(minute_of(START_AT)) == (
             "our clock and the collector's are 1.6 s apart (limit 1 s)",
         )
+
+
+async def test_a_clock_that_was_wrong_in_one_minute_is_wrong_in_the_next_until_it_is_measured_again(
+    tmp_path: Path,
+) -> None:
+    """A run that ends before the next word about the clock is not let go as if the clock were right."""
+    clock = JumpingClock(START_AT)
+    async with watched(clock, pressure_files(tmp_path)) as host:
+        host.note_clock_offset(3_000_000_000, 500_000_000)
+        clock.advance(6)
+        next_minute_at = minute_of(clock.now())
+        assert next_minute_at > minute_of(START_AT)
+        assert "3.0 s apart" in host.reasons_between(next_minute_at, clock.now())[0]
+        host.note_clock_offset(0, 500_000)
+        clock.advance(60)
+        assert host.reasons_between(clock.now(), clock.now()) == ()
+
+
+async def test_an_old_word_about_the_clock_does_not_hold_for_ever(tmp_path: Path) -> None:
+    """A probe that cannot ask the collector any more does not stay unfit for what it was told once."""
+    clock = JumpingClock(START_AT)
+    async with watched(clock, pressure_files(tmp_path)) as host:
+        host.note_clock_offset(3_000_000_000, 500_000_000)
+        clock.advance(120)
+        assert host.reasons_between(clock.now(), clock.now()) == ()
 
 
 async def test_what_others_know_counts_too(tmp_path: Path) -> None:

@@ -91,13 +91,14 @@ async def test_a_probe_cannot_speak_as_collector_or_operator(mosquitto: Mosquitt
 
 
 async def test_collectors_and_operators_have_their_own_words(mosquitto: Mosquitto) -> None:
-    """A collector acknowledges and cannot command; an operator commands and cannot acknowledge."""
+    """A collector acknowledges, and may ask probes to look at once; an operator commands and cannot acknowledge."""
     collector, operator = mosquitto.as_collector("one"), mosquitto.as_user(client_name("operator", "operator"))
+    assert await may_write(collector, f"{ROOT}/commands/eu-west")
     for topic in ("acks/eu-west/probe-1", "clock/us-east/probe-3", "hello"):
         assert await may_write(collector, f"{ROOT}/{topic}"), topic
         assert not await may_write(operator, f"{ROOT}/{topic}"), topic
     assert await may_write(operator, f"{ROOT}/commands/eu-west")
-    for topic in ("commands/eu-west", "results/eu-west/probe-1", "status/eu-west/probe-1"):
+    for topic in ("results/eu-west/probe-1", "status/eu-west/probe-1"):
         assert not await may_write(collector, f"{ROOT}/{topic}"), topic
 
 

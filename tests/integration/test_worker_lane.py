@@ -3,50 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 from aiohttp import web
-from pydantic import BaseModel
 
-from probes.clock import SystemClock
-from probes.execute import RunEnvironment
-from probes.fitness import FitnessSampler
-from probes.fitness_control import ControlTarget
-from probes.fitness_host import HostWatch, Trouble
-from probes.fitness_kernel import KernelFiles
-from probes.http import HttpEngine
+from probes.fitness_host import Trouble
 from probes.ledger_entries import SlotReason
-from probes.outbox import Outbox
 from probes.records import FailureKind, Outcome, Run
 from probes.schedule import Schedule
-from probes.worker_kit import LaneKit, ScheduledScenario
-from probes.worker_maker import RunMaker
 from probes.worker_pipe import ClockOrder
-from probes.worker_runs import Lane
-from tests.journey_kit import SmallTarget, open_target, target_at
-from tests.worker_kit import NO_LIMITS, SPECS, Books, books_of, until
-
-HOUR_S = 3600.0
-SECONDLY = Schedule("steady", 1000, 0, 400)
-
-
-class SteppedClock(SystemClock):
-    """The host's clock, until somebody sets the wall clock; the monotonic one does not care."""
-
-    def __init__(self) -> None:
-        self.stepped = timedelta()
-
-    def now(self) -> datetime:
-        """The instant that the wall clock shows."""
-        return super().now() + self.stepped
-
-    def step(self, seconds: float) -> None:
-        """Set the wall clock."""
-        self.stepped += timedelta(seconds=seconds)
+from tests.journey_kit import SmallTarget, open_target
+from tests.lane_kit import HOUR_S, SteppedClock, open_test_lane
+from tests.worker_kit import Books, books_of, until
 
 
 @pytest.fixture
@@ -54,39 +25,6 @@ async def target() -> AsyncIterator[SmallTarget]:
     """A server that is always there."""
     async with open_target() as opened:
         yield opened
-
-
-@asynccontextmanager
-async def open_test_lane(
-    folder: Path,
-    target: SmallTarget,
-    clock: SteppedClock,
-    *,
-    schedules: Iterable[Schedule] = (SECONDLY,),
-    control_url: str = "",
-    in_order: bool = True,
-) -> AsyncIterator[tuple[Lane, Outbox, HostWatch]]:
-    """A lane that runs for the length of the block, on a host whose kernel says nothing."""
-    told: list[BaseModel] = []
-    files = KernelFiles(folder / "none", folder / "none", (), ())
-    async with HttpEngine() as engine, FitnessSampler(limits=NO_LIMITS) as sampler:
-        with Outbox(folder / "outbox.db", clock=clock) as outbox:
-            async with HostWatch(sampler, clock=clock, limits=NO_LIMITS, files=files) as host:
-                control = ControlTarget(control_url, engine=engine, clock=clock) if control_url else None
-                environment = RunEnvironment(clock=clock, http=engine, target=target_at(target.url), fitness=sampler)
-                maker = RunMaker(environment, outbox=outbox, host=host, clock=clock, tell=told.append, control=control)
-                scheduled = tuple(ScheduledScenario(SPECS[one.scenario], one) for one in schedules)
-                kit = LaneKit(environment=environment, scheduled=scheduled)
-                lane = Lane(kit, maker, name="http", places=4, outbox=outbox, host=host, clock=clock, tell=told.append)
-                host.on_unfit = lane.note_unfit
-                task = asyncio.create_task(lane.run())
-                try:
-                    yield lane, outbox, host
-                finally:
-                    lane.stop(2.0, in_order=in_order)
-                    await task
-                    if control is not None:
-                        await control.close()
 
 
 async def test_a_clock_stepped_forward_skips_nothing_in_silence(target: SmallTarget, tmp_path: Path) -> None:
@@ -131,6 +69,30 @@ async def test_a_clock_stepped_back_runs_no_slot_twice(target: SmallTarget, tmp_
     endings = books_of(path).endings("steady")
     assert set(endings.values()) == {1}
     assert any("stepped back by 3600" in reason for reasons in books_of(path).unfit.values() for reason in reasons)
+
+
+async def test_a_turn_that_takes_long_is_not_taken_for_a_clock_that_was_stepped(
+    target: SmallTarget, tmp_path: Path
+) -> None:
+    """Seconds pass between the beginning of a turn and its end: slots are missed for that, and no minute is unfit."""
+    clock = SteppedClock()
+    path = tmp_path / "outbox.db"
+    waits = [5.0]
+
+    def busy(scenario: str, slot_at: datetime) -> str:
+        """Asked in the middle of a turn; the first one takes its time."""
+        if waits and target.seen:
+            clock.pass_by(waits.pop())
+        return ""
+
+    async with open_test_lane(tmp_path, target, clock, maintenance=busy):
+        await until(lambda: not waits, "a turn that takes long")
+        count = len(target.seen)
+        await until(lambda: len(target.seen) > count + 1, "runs after it")
+    books = books_of(path)
+    assert books.unfit == {}
+    assert set(books.endings("steady").values()) == {1}
+    assert any("held up for" in end.detail for end in books.ends), [end.detail for end in books.ends]
 
 
 async def test_a_lane_that_started_with_a_clock_ahead_goes_on_when_it_is_set_right(
@@ -211,6 +173,40 @@ async def test_a_control_target_that_fails_in_the_same_slot_makes_the_run_inconc
     assert failed.attributes["run.raw_outcome"] == "fail"
     assert failed.fitness is not None
     assert failed.fitness.reasons == ("the control target answered 503",)
+
+
+@pytest.mark.parametrize("answer_after_s", [0.0, 1.2])
+async def test_a_network_that_goes_down_in_the_middle_of_a_run_is_not_charged(
+    tmp_path: Path, answer_after_s: float
+) -> None:
+    """The control target answered when the run began, and not when it ended, however soon: nobody knows, so nobody is charged.
+
+    No other run is near that could tell.
+    """
+    is_down, was_asked = False, asyncio.Event()
+
+    async def control(_request: web.Request) -> web.StreamResponse:
+        was_asked.set()
+        return web.Response(status=503 if is_down else 200)
+
+    async def platform(_request: web.Request) -> web.StreamResponse:
+        nonlocal is_down
+        await was_asked.wait()
+        is_down = True
+        await asyncio.sleep(answer_after_s)
+        return web.Response(status=503)
+
+    path = tmp_path / "outbox.db"
+    async with open_target({"/control": control, "/slow": platform}) as target:
+        soon_ms = int(datetime.now(UTC).timestamp() * 1000) + 300
+        hourly = Schedule("slow", 3_600_000, soon_ms % 3_600_000, 400)
+        control_url = f"{target.url}/control"
+        async with open_test_lane(tmp_path, target, SteppedClock(), schedules=[hourly], control_url=control_url):
+            await until(lambda: books_of(path).runs, "the run")
+    books = books_of(path)
+    assert [run.outcome for run in books.runs] == [Outcome.INCONCLUSIVE]
+    assert books.runs[0].attributes["run.raw_outcome"] == "fail"
+    assert {reason for reasons in books.unfit.values() for reason in reasons} == {"the control target answered 503"}
 
 
 def found_nothing_but_failure(books: Books) -> list[Run]:

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 
 from console.stand_in import StandIn, start_stand_in
 from fixtures.cad.catalog import open_catalog
+from probes.admission import refusal
 from probes.browser import BrowserEngine, find_browser
 from probes.clock import SystemClock
 from probes.execute import RunEnvironment, run_scenario
@@ -26,6 +27,7 @@ from probes.target_model import Operation
 from probes.targets import Target, load_target
 from probes.tls import TlsSettings
 from scenarios.platform import open_platform
+from tests.postgres_kit import find_programs, postgres_server
 from tests.system.fault_table import Ending, FaultRow
 
 __all__ = ["RATED_RUNS", "Stage", "describe", "endings_of", "measured", "open_stage", "statuses_pass"]
@@ -37,6 +39,9 @@ WAITED_REQUEST_S = 3.0
 WAITED_RUN_S = 15.0
 """Where a deadline ends a row's runs: that of requests and polls, and that of a run in a browser, which has its own requests."""
 
+WITNESSES = frozenset({"backups", "cad-over-limit", "quote", "sign-in", "telemetry-canary", "web-health"})
+"""Quick ones of every sort: a fault that hits more than its row says hits one of them."""
+
 FEWER_PARTS: Mapping[str, tuple[str, ...]] = {
     "small": ("bracket", "bracket-stl-binary"),
     "large": ("padded-52428799",),
@@ -47,11 +52,17 @@ FEWER_PARTS: Mapping[str, tuple[str, ...]] = {
 class Stage:
     """The platform, the engines, and the fault that is on."""
 
-    def __init__(self, plain: StandIn, encrypted: StandIn, environment: RunEnvironment) -> None:
+    def __init__(
+        self, plain: StandIn, encrypted: StandIn, environment: RunEnvironment, environ: Mapping[str, str]
+    ) -> None:
+        self._environ = environ
         self._plain = plain
         self._encrypted = encrypted
         self._environment = environment
         self.registry: Registry = load_registry("scenarios")
+        target = self.environment().target
+        self.runnable = {spec.name for spec in self.registry if refusal(spec, target) is None}
+        """All scenarios; without the restore drill where PostgreSQL is not installed."""
 
     def environment(
         self, *, tls: bool = False, fewer_parts: bool = False, waits_for: Iterable[str] = ()
@@ -60,7 +71,7 @@ class Stage:
         stand_in = self._encrypted if tls else self._plain
         target = load_target(
             "stand-in",
-            environ={},
+            environ=self._environ,
             base_overrides=stand_in.urls,
             ca_file=stand_in.ca_file,
             trusted_spki=stand_in.trusted_spki,
@@ -91,12 +102,25 @@ class Stage:
         assert answer.status == 200, (answer.failure, answer.body)
         return answer.json()
 
-    async def run_row(self, row: FaultRow, *, fewer_parts: bool) -> list[Run]:
-        """Every scenario with the row's fault on."""
+    def seen_often(self, row: FaultRow) -> frozenset[str]:
+        """The scenarios that every CI run makes with the row's fault on: those that the row names, and some that must pass.
+
+        A browser takes longer than all others together: it is not used again where only an argument differs and others fail
+        too. Where nothing is wrong, all are run.
+        """
+        if not row.fault:
+            return frozenset(self.runnable)
+        named = row.fails.keys() & self.runnable
+        with_browser = {name for name in named if self.registry.get(name).browser}
+        is_variant = row.fault != row.name and named != with_browser
+        return frozenset((named - with_browser if is_variant else named) | WITNESSES)
+
+    async def run_row(self, row: FaultRow, names: Collection[str], *, fewer_parts: bool) -> list[Run]:
+        """These scenarios with the row's fault on."""
         environment = self.environment(tls=row.tls, fewer_parts=fewer_parts, waits_for=row.waits_for)
         specs = [hurried_spec(spec) if row.waits and spec.name in row.fails else spec for spec in self.registry]
         # The seed chooses the quoted part: by their places the scenarios that quote have different ones.
-        seeded = [(seed, spec) for seed, spec in enumerate(specs)]
+        seeded = [(seed, spec) for seed, spec in enumerate(specs) if spec.name in names]
         lanes = [[one] for one in seeded]
         if not row.waits:
             lanes = [[one for one in seeded if one[1].browser is browser] for browser in (False, True)]
@@ -146,7 +170,10 @@ async def open_stage() -> AsyncIterator[Stage]:
         )
         plain = await opened.enter_async_context(start_stand_in())
         encrypted = await opened.enter_async_context(start_stand_in(["--tls", "--workers", "1"]))
-        yield Stage(plain, encrypted, environment)
+        programs, environ = find_programs(), {}
+        if programs is not None:
+            environ = {"PROBE_DRILL_SERVER": opened.enter_context(postgres_server(programs)).url()}
+        yield Stage(plain, encrypted, environment, environ)
 
 
 async def in_turn(seeded: Iterable[tuple[int, ScenarioSpec]], environment: RunEnvironment) -> list[Run]:

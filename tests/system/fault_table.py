@@ -27,10 +27,14 @@ StatusAlone = str
 
 @dataclass(frozen=True, slots=True, order=True)
 class Ending:
-    """The step in which a run fails, and the kind of its failure."""
+    """The step in which a run fails, and the kind of its failure.
+
+    `then`: a later step that fails the same way, of a scenario that goes on to ask somebody else.
+    """
 
     step: str
     kind: FailureKind
+    then: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +52,7 @@ class FaultRow:
     waits: bool = False
     waits_for: tuple[str, ...] = ()
     often: bool = True
+    passes_because: str = "the runs pass, and their times break the service levels"
 
     def __str__(self) -> str:
         return (self.fault or "none") + ("-over-tls" if self.tls else "")
@@ -60,23 +65,33 @@ class FaultRow:
 
 FIRST_STEPS: Mapping[str, str] = {
     "api-health": "api-health",
+    "backups": "list",
     "cad-invalid": "sign-in",
     "cad-large": "upload",
     "cad-over-limit": "refuse",
     "cad-small": "upload",
+    "failover": "failover",
     "payment": "sign-in",
     "quote": "sign-in",
+    "restore-drill": "fetch",
     "sign-in": "sign-in",
+    "telemetry-canary": "send-errors",
     "web-health": "web-health",
     "widget-load": "load",
     "widget-quote": "load",
 }
 """Every built-in scenario and the step that meets the platform first."""
 
+THEN = {"failover": "standby", "telemetry-canary": "send-events"}
+"""Where a scenario goes on after its first step has failed, to ask somebody else."""
+
 VALID_PARTS = ("cad-large", "cad-small", "payment", "quote", "widget-quote")
 """Those that send a valid part and have it measured."""
 
 MONEY = ("payment", "quote", "widget-quote")
+BEHIND = ("backups", "failover", "restore-drill", "telemetry-canary")
+"""Those that look behind the platform and never at it."""
+
 WIDGET = ("widget-load", "widget-quote")
 
 
@@ -87,7 +102,7 @@ def at(step: str, kind: FailureKind, *scenarios: str) -> dict[str, Ending]:
 
 def at_once(kind: FailureKind, *, but: tuple[str, ...] = ()) -> dict[str, Ending]:
     """Every scenario fails in its first step."""
-    return {name: Ending(step, kind) for name, step in FIRST_STEPS.items() if name not in but}
+    return {name: Ending(step, kind, THEN.get(name, "")) for name, step in FIRST_STEPS.items() if name not in but}
 
 
 def uploading(kind: FailureKind) -> dict[str, Ending]:
@@ -132,7 +147,7 @@ ROWS: tuple[FaultRow, ...] = (
     FaultRow("refuse:site=cad", analysing(CONNECT) | at("cad-health", CONNECT, "api-health"), NOTICES),
     FaultRow(
         "refuse:site=api",
-        at_once(CONNECT, but=("web-health", *WIDGET)) | at("upload", CONNECT, "widget-quote"),
+        at_once(CONNECT, but=("web-health", *WIDGET, *BEHIND)) | at("upload", CONNECT, "widget-quote"),
         NOTICES,
         often=False,
     ),
@@ -166,6 +181,37 @@ ROWS: tuple[FaultRow, ...] = (
     FaultRow("limit-off-by-one:limit_bytes=52428799", at("upload", STATUS, "cad-over-limit"), NOTICES),
     FaultRow("limit-off-by-one:limit_bytes=52428798", at("upload", STATUS, "cad-over-limit", "cad-large"), NOTICES),
     FaultRow("auth-fallback", at("wrong-password", ASSERTION, "sign-in"), PASSES),
+    FaultRow("empty-backup", at("verify", ASSERTION, "backups") | at("restore", ASSERTION, "restore-drill"), PASSES),
+    FaultRow("empty-backup:days_ago=7", at("verify", ASSERTION, "backups"), PASSES, often=False),
+    FaultRow("missing-backup", at("list", ASSERTION, "backups"), PASSES),
+    FaultRow("missing-backup:days_ago=29", at("list", ASSERTION, "backups"), PASSES, often=False),
+    FaultRow(
+        "refuse:site=backups",
+        at("list", CONNECT, "backups") | at("fetch", CONNECT, "restore-drill"),
+        NOTICES,
+        often=False,
+    ),
+    FaultRow("refuse:site=service", at("failover", CONNECT, "failover"), NOTICES, often=False),
+    FaultRow("refuse:site=standby", at("standby", CONNECT, "failover"), NOTICES, often=False),
+    FaultRow("flap", at("failover", CONNECT, "failover"), NOTICES),
+    FaultRow("one-region-down", passes_because="the probes of the other regions pass"),
+    FaultRow("one-region-down:region=local", at_once(CONNECT), NOTICES),
+    FaultRow("slow-telemetry", waits=True),
+    FaultRow(
+        "lost-telemetry",
+        at("visible-errors", TIMEOUT, "telemetry-canary"),
+        NOTICES,
+        waits=True,
+        waits_for=("read_errors",),
+    ),
+    FaultRow(
+        "lost-telemetry:which=events",
+        at("visible-events", TIMEOUT, "telemetry-canary"),
+        PASSES,
+        waits=True,
+        waits_for=("read_events",),
+        often=False,
+    ),
     FaultRow("tls-expired", at_once(TLS), NOTICES, tls=True),
 )
 
@@ -188,7 +234,7 @@ def _lines() -> Iterator[str]:
     for row in ROWS:
         fault = f"`{row.fault}`" + (" (with `--tls`)" if row.tls else "")
         if not row.fails:
-            yield f"| {fault} | - | nothing: the runs pass, and their times break the service levels | {row.status_alone} |"
+            yield f"| {fault} | - | nothing: {row.passes_because} | {row.status_alone} |"
         for kind in sorted({ending.kind for ending in row.fails.values()}):
             yield f"| {fault} | `{kind.value}` | {_cell(row, kind)} | {row.status_alone} |"
 

@@ -8,11 +8,8 @@ import re
 import signal
 import socket
 import sqlite3
-import subprocess
-import sys
 import time
 from collections import Counter
-from collections.abc import Mapping
 from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
@@ -22,9 +19,8 @@ import pytest
 from collector.ledger import SlotClass
 from collector.store import open_store
 from probes.clock import SystemClock
-from tests.fleet_kit import ROOT, children_of, fleet_environment, running_fleet
+from tests.fleet_kit import DEAF_S, children_of, running_fleet, told
 
-DEAF_S = 6
 REGIONS = {"eu-west", "us-east", "ap-south"}
 SCENARIOS = ("--scenario", "web-health", "--scenario", "sign-in", "--every", "2s")
 
@@ -95,19 +91,6 @@ def test_status_export_and_import_tell_the_same_of_a_fleet_that_has_ended(tmp_pa
     assert first["slots"] == other["slots"]
     assert {probe["condition"] for probe in first["probes"]} == {"down"}
     assert {probe["said"]["outbox"]["entries"] for probe in first["probes"]} == {0}
-
-
-def told(folder: Path, *words: str, environ: Mapping[str, str] = {}) -> subprocess.CompletedProcess[str]:
-    """The command, run to its end."""
-    return subprocess.run(
-        [sys.executable, "runner.py", *words],
-        cwd=ROOT,
-        env={**fleet_environment(folder), **environ},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)])

@@ -289,7 +289,7 @@ def test_a_browser_that_is_not_there_is_told_before_anything_runs(
 def test_a_reference_part_whose_hash_is_wrong_is_our_fault(tmp_path: Path, target: str) -> None:
     """A checkout with one changed byte in a part: inconclusive, the part named, nothing charged to the platform."""
     checkout = tmp_path / "checkout"
-    for name in ("config", "console", "fixtures", "probes", "scenarios", "slo"):
+    for name in ("collector", "config", "console", "fixtures", "probes", "scenarios", "slo"):
         shutil.copytree(ROOT / name, checkout / name, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(ROOT / "runner.py", checkout)
     part = next((checkout / "fixtures" / "cad" / "files").rglob("bracket.step"))

@@ -22,7 +22,7 @@ def bare_python(tmp_path: Path) -> str:
 
 def checkout(folder: Path) -> Path:
     """The command and its packages, without an environment beside them."""
-    for name in ("config", "console", "fixtures", "probes", "scenarios", "slo"):
+    for name in ("collector", "config", "console", "fixtures", "probes", "scenarios", "slo"):
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__", "files", "recipes"))
     shutil.copy(ROOT / "runner.py", folder)
     return folder / "runner.py"

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
 import signal
+import sqlite3
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -113,16 +116,17 @@ def test_a_request_to_stop_cleans_up_and_tells_what_there_was(tmp_path: Path, nu
     assert not Path(f"/proc/{platform}").exists()
 
 
-def test_a_second_request_leaves_at_once(tmp_path: Path) -> None:
-    """When clean-up hangs, a person is not kept waiting; the stand-in ends with us."""
-    with running(tmp_path, "--scenario", "stubborn") as process:
+@pytest.mark.parametrize(("command", "code"), [((), 3), (("smoke",), 4)])
+def test_a_second_request_leaves_at_once(tmp_path: Path, command: tuple[str, ...], code: int) -> None:
+    """When clean-up hangs, a person is not kept waiting; the stand-in ends with us. An interrupted gate is undecided: 4."""
+    with running(tmp_path, *command, "--scenario", "stubborn") as process:
         printed = read_until(process, "waiting")
         platform = stand_in_pid(printed)
         process.send_signal(signal.SIGINT)
         read_until(process, "hanging")
         process.send_signal(signal.SIGINT)
         _, err = process.communicate(timeout=10)
-    assert process.returncode == 3
+    assert process.returncode == code
     assert "stopped at once" in err
     gone = threading.Event()
     for _ in range(100):
@@ -141,3 +145,28 @@ def test_a_request_between_rounds_ends_the_session(tmp_path: Path) -> None:
     assert process.returncode == 3, err
     assert "PASSED: 1 run" in out
     assert "INTERRUPTED" in out
+
+
+def catches_sigterm(pid: int) -> bool:
+    """Whether the process has a handler for it, as the kernel says."""
+    lines = Path(f"/proc/{pid}/status").read_text(encoding="ascii").splitlines()
+    caught = next(line for line in lines if line.startswith("SigCgt:"))
+    return bool(int(caught.partition(":")[2], 16) >> (signal.SIGTERM - 1) & 1)
+
+
+def test_a_collector_that_is_stopped_while_it_begins_has_ended_well(tmp_path: Path) -> None:
+    """Somebody holds its database, so that it cannot begin: to be told to stop then is no failure for a supervisor to see."""
+    database = tmp_path / "some.db"
+    with (
+        contextlib.closing(sqlite3.connect(database, isolation_level=None)) as other,
+        running(tmp_path, "collector", "--broker", "mqtt://127.0.0.1:9", "--database", str(database)) as process,
+    ):
+        other.execute("BEGIN EXCLUSIVE")
+        give_up_s = time.monotonic() + 30
+        while not catches_sigterm(process.pid):
+            assert process.poll() is None
+            assert time.monotonic() < give_up_s
+        process.send_signal(signal.SIGTERM)
+        out, err = process.communicate(timeout=60)
+    assert process.returncode == 0, out + err
+    assert "collecting from" not in out

@@ -43,9 +43,10 @@ def test_alone_{number}():
 def suite(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest.Pytester:
     """An empty test suite under our rules."""
     pytester.makeconftest(RULES)
-    pytester.makeini("[pytest]\nmarkers =\n    serial: alone\nasyncio_default_fixture_loop_scope = function\n")
+    pytester.makeini("[pytest]\nmarkers =\n    serial: alone\n")
     for name in ("CI", "PYTEST_XDIST_WORKER", "PYTEST_ADDOPTS"):
         monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")  # loading them takes longer than all else here
     return pytester
 
 
@@ -80,4 +81,4 @@ def test_a_test_that_measures_has_the_machine_alone(suite: pytest.Pytester) -> N
         crowd = "".join(CROWD_TEST.format(worker=worker, number=number) for number in range(10))
         alone = "".join(ALONE_TEST.format(number=number) for number in range(2))
         suite.makepyfile(**{f"test_{worker}": MEASURES + crowd + alone})
-    suite.runpytest_subprocess("-n", "2", "--dist", "loadfile").assert_outcomes(passed=24)
+    suite.runpytest_subprocess("-p", "xdist", "-n", "2", "--dist", "loadfile").assert_outcomes(passed=24)

@@ -81,7 +81,10 @@ async def test_a_lane_that_is_killed_comes_back_and_its_open_slot_is_aborted(
         os.kill(first_pid, signal.SIGKILL)
         await until(lambda: state.is_ready and state.pid != first_pid, "another lane")
         killed = [end for end in books_of(plan.outbox_path).ends if "signal 9" in end.detail]
-        assert [(end.scenario, end.reason) for end in killed] == [("slow", SlotReason.ABORTED)]
+        # a steady run is over in milliseconds, but the kill may fall into it: then its slot was open too
+        open_then = sorted(end.scenario for end in killed)
+        assert open_then in (["slow"], ["slow", "steady"])
+        assert {end.reason for end in killed} == {SlotReason.ABORTED}
         assert state.restarts == 1
         runs_before = len(books_of(plan.outbox_path).runs)
         await until(lambda: len(books_of(plan.outbox_path).runs) > runs_before, "runs after the restart")

@@ -71,3 +71,42 @@ def test_the_version_is_told(capsys: pytest.CaptureFixture[str]) -> None:
         parse_arguments(["--version"])
     assert left.value.code == 0
     assert capsys.readouterr().out.startswith("probe-fleet ")
+
+
+def test_every_option_of_service_levels_is_understood() -> None:
+    """Globs may stand several times, or with commas between."""
+    line = "maintenance add disks --starts 2026-10-03T02:00Z --duration 2h --rrule FREQ=DAILY;COUNT=2 --reason r"
+    arguments = parse_arguments(
+        [*line.split(), "--objectives", "api-*, cad-*", "--objectives", "quote-*", "--regions", "eu-*"]
+    )
+    assert arguments.rest == ("add", "disks")
+    assert (arguments.starts, arguments.duration_s, arguments.reason) == ("2026-10-03T02:00Z", 7200.0, "r")
+    assert arguments.rrule == "FREQ=DAILY;COUNT=2"
+    assert (arguments.objective_globs, arguments.region_globs) == (("api-*", "cad-*", "quote-*"), ("eu-*",))
+    explained = parse_arguments(["slo", "explain", "api-uptime", "--window", "30d", "--database", "x.db"])
+    assert (explained.rest, explained.window, explained.database) == (("explain", "api-uptime"), "30d", "x.db")
+    assert parse_arguments(["slo", "alerts", "--objective", "api-uptime"]).objectives == ("api-uptime",)
+    assert parse_arguments(["rescore", "--check"]).check_only
+
+
+@pytest.mark.parametrize(
+    ("words", "reason"),
+    [
+        ("slo", "needs one of check, explain, alerts"),
+        ("slo explian x", "knows no 'explian'"),
+        ("slo explain", "`slo explain` takes one name"),
+        ("slo explain a b", "`slo explain` takes one name"),
+        ("slo alerts a", "takes no further word, not 'a'"),
+        ("maintenance", "needs one of add, list, remove"),
+        ("maintenance add", "`maintenance add` takes one name"),
+        ("maintenance list a", "takes no further word, not 'a'"),
+        ("rescore now", "takes no further word, not 'now'"),
+        ("list --check", "--check goes with rescore"),
+        ("rescore --window 30d", "--window goes with report, slo"),
+        ("slo alerts --starts x", "--starts goes with maintenance"),
+    ],
+)
+def test_words_of_service_levels_that_could_only_be_a_slip_are_refused(words: str, reason: str) -> None:
+    """And say what was meant to stand there."""
+    with pytest.raises(OperatorError, match=reason):
+        parse_arguments(words.split())

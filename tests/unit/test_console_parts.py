@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from console.atomic_file import check_writable, write_atomically
-from console.objectives import BUILT_IN_OBJECTIVES, load_objectives
+from console.objectives import load_objectives
 from console.progress import Progress
 from console.rounds import Rounds
 from console.run_store import RunStore
@@ -22,6 +22,7 @@ from probes.clock import SystemClock
 from probes.errors import DependencyError, OperatorError
 from probes.records import FailureKind
 from tests.clock import JumpingClock
+from tests.objective_texts import LATENCY
 from tests.sample_runs import MS, make_run, make_step
 
 
@@ -221,13 +222,12 @@ def test_a_wrong_objective_file_is_named(tmp_path: Path, text: str, told: str) -
 
 def test_two_objectives_of_one_name_are_refused(tmp_path: Path) -> None:
     """Both files are named."""
-    source = next(BUILT_IN_OBJECTIVES.glob("03-*.yaml")).read_bytes()
     for name in ("a.yaml", "b.yaml"):
-        (tmp_path / name).write_bytes(source)
+        (tmp_path / name).write_text(LATENCY, encoding="utf-8")
     with pytest.raises(OperatorError, match="two objectives") as refused:
         load_objectives(tmp_path)
-    assert "a.yaml" in refused.value.where
-    assert "b.yaml" in refused.value.where
+    assert "a.yaml:4" in refused.value.what
+    assert "b.yaml:4" in refused.value.where
 
 
 async def work(done: list[str], wait: Callable[[], Awaitable[object]]) -> str:

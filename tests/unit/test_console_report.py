@@ -9,10 +9,10 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
-from console.figures import bytes_text, count_text, duration_text, milliseconds_text, printable, rate_text
+from collector.texts.figures import bytes_text, count_text, duration_text, milliseconds_text, printable, rate_text
 from console.objectives import load_objectives
 from console.report import Report, print_report
-from console.step_rows import PHASES, phases_of
+from console.step_rows import PHASES, phases_of, step_rows
 from console.verdict import ExitCode, exit_code_of
 from console.waterfall import waterfall
 from probes.records import Exchange, Expectation, FailureKind, Fitness, Outcome, PageLoad, Phases, Run
@@ -134,6 +134,16 @@ def test_a_page_shows_what_it_measured_and_what_driving_it_cost() -> None:
     page = PageLoad("http://x/", ready_ns=700 * MS, ttfb_ns=10 * MS, cls=0.012, drive_ns=12 * MS)
     text = printed(make_run(make_step("load", pages=(page,)), scenario="widget-load"))
     assert "page ready 700 ms, TTFB 10.0 ms, CLS 0.012, driving cost 12.0 ms" in text
+
+
+def test_backups_are_told_apart_by_their_day_and_drills_show_their_figures() -> None:
+    """Thirty steps of one name would say nothing; the figures of a restore are what it was made for."""
+    day = replace(make_step("verify"), attributes={"backup.day": "2026-03-01"})
+    canary = replace(make_step("canary"), attributes={"restore.duration_s": 90.0, "restore.canary_age_s": 5400})
+    rows = step_rows(make_run(day, canary), ())
+    assert rows[0].subject == "2026-03-01"
+    assert len(rows[1].notes) == 2
+    assert any("restored in" in note for note in rows[1].notes)
 
 
 def test_a_failure_is_explained_with_what_was_expected_and_found() -> None:

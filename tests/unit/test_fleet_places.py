@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 import pytest
 
 from console.arguments import parse_arguments
 from console.broker_command import addresses_of
-from console.fleet_places import broker_address, database_of, outbox_path, sqlite_file
+from console.fleet_places import broker_address, database_login, database_of, outbox_path, sqlite_file
 from probes.errors import OperatorError
 from probes.messages import Address
 from probes.settings import Settings, load_settings
@@ -61,6 +62,23 @@ def test_a_database_is_a_file_or_not() -> None:
     assert sqlite_file("sqlite:////data/x.db") == Path("/data/x.db")
     assert sqlite_file("x.db") == Path("x.db")
     assert sqlite_file("postgresql://u@h/n") is None
+
+
+def test_the_password_of_the_database_is_a_secret(tmp_path: Path) -> None:
+    """Whatever is in it, it ends up in the password alone; a file and an address that has one already need none."""
+    file = tmp_path / "own.toml"
+    file.write_text('[secrets.database]\nenv = "DATABASE_PASSWORD"\n')
+    settings = load_settings(environ={"HOME": "/h", "DATABASE_PASSWORD": "a@b/c?d"}, path=file)
+    login = urlsplit(database_login("postgresql://u@db.example:5433/n?sslmode=require", settings))
+    assert (login.username, unquote(login.password or ""), login.hostname) == ("u", "a@b/c?d", "db.example")
+    assert (login.port, login.path, login.query) == (5433, "/n", "sslmode=require")
+    for other in ("postgresql://u:p@h/n", "x.db", "sqlite:////x.db"):
+        assert database_login(other, settings) == other
+    assert database_login("postgresql://u@h/n", settings_of()) == "postgresql://u@h/n"
+    with pytest.raises(OperatorError, match="names no user"):
+        database_login("postgresql://h/n", settings)
+    with pytest.raises(OperatorError, match="DATABASE_PASSWORD"):
+        database_login("postgresql://u@h/n", load_settings(environ={"HOME": "/h"}, path=file))
 
 
 def test_every_probe_of_the_settings_gets_a_name_at_the_broker() -> None:

@@ -62,7 +62,7 @@ def test_a_lock_names_hashes_and_no_place(lock: Path) -> None:
     assert all("==" in pin and pin.endswith("\\") for pin in pins)
 
 
-@pytest.mark.parametrize(("lock", "extras"), [("run", ()), ("dev", ("stand-in", "dev")), ("cad", ("cad",))])
+@pytest.mark.parametrize(("lock", "extras"), [("run", ("postgres",)), ("dev", ("stand-in", "dev")), ("cad", ("cad",))])
 def test_a_lock_holds_what_the_project_asks_for(lock: str, extras: tuple[str, ...]) -> None:
     """A dependency that is added to pyproject.toml and not locked (`make lock`) is noticed here, not at a customer."""
     wanted = [*PROJECT["dependencies"], *(line for extra in extras for line in PROJECT["optional-dependencies"][extra])]

@@ -102,6 +102,24 @@ def test_a_secret_comes_from_a_variable_and_is_never_shown(tmp_path: Path) -> No
         settings.secret("other")
 
 
+def test_a_secret_may_be_a_credential_of_the_unit(tmp_path: Path) -> None:
+    """The variable goes before it, a file after it; what is missing is named in all three."""
+    path = write(tmp_path, '[secrets.broker]\nenv = "BROKER"\ncredential = "broker"\nfile = "fallback"\n')
+    (tmp_path / "broker").write_text("from systemd\n")
+    environ = {"HOME": "/h", "CREDENTIALS_DIRECTORY": str(tmp_path)}
+    assert load_settings(environ=environ, path=path).secret("broker").get_secret_value() == "from systemd"
+    assert load_settings(environ={**environ, "BROKER": "x"}, path=path).secret("broker").get_secret_value() == "x"
+    with pytest.raises(OperatorError) as caught:
+        load_settings(environ={"HOME": "/h"}, path=path).secret("broker")
+    assert all(word in caught.value.remedy for word in ("BROKER", "LoadCredential=", "fallback"))
+
+
+def test_a_credential_is_a_name_and_no_path(tmp_path: Path) -> None:
+    """It cannot lead out of the unit's own folder."""
+    with pytest.raises(OperatorError, match="credential"):
+        load_settings(environ={"HOME": "/h"}, path=write(tmp_path, '[secrets.x]\ncredential = "../shadow"\n'))
+
+
 def test_the_browser_sandbox_is_left_to_the_browser_unless_told(tmp_path: Path) -> None:
     """`auto` decides nothing; a container that denies namespaces switches it off by a variable."""
     assert load_settings(environ={"HOME": "/h"}).browser_sandbox is None

@@ -8,6 +8,7 @@ from math import comb
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from statsmodels.stats.proportion import proportion_confint  # type: ignore[import-untyped] # it ships no types
 
 from slo.evidence import Verdict, bad_rate_bounds, contract_holds, evidence_verdict, incomplete_beta
 
@@ -107,3 +108,29 @@ def test_a_design_effect_below_one_is_refused() -> None:
 def test_a_count_at_the_border_is_decided_exactly(bad: int, total: int, *, strict: bool, holds: bool) -> None:
     """1 of 10 is within 1 - 0.9 although the floats say otherwise, and a strict line wants fewer."""
     assert contract_holds(bad, total, 1 - Fraction("0.9"), strict=strict) is holds
+
+
+@given(
+    st.integers(1, 100_000).flatmap(lambda total: st.tuples(st.integers(0, total), st.just(total))),
+    st.fractions(1, 40, max_denominator=7),
+)
+def test_the_bounds_agree_with_statsmodels(counts: tuple[int, int], effect: Fraction) -> None:
+    """A second opinion: its two-sided 90 % interval has our one-sided 95 % bounds as ends, design effect or not."""
+    bad, total = counts
+    bounds = bad_rate_bounds(bad, total, design_effect=effect)
+    low, high = proportion_confint(float(bad / effect), float(total / effect), alpha=0.1, method="beta")
+    assert bounds.low == pytest.approx(low if bad else 0, rel=1e-7, abs=1e-300)
+    assert bounds.high == pytest.approx(high if bad < total else 1, rel=1e-7)
+
+
+@given(
+    st.integers(1, 3000).flatmap(lambda total: st.tuples(st.integers(0, total), st.just(total))),
+    st.sampled_from(["1/10", "1/20", "1/100", "1/1000"]),
+    st.integers(1, 20),
+)
+def test_a_verdict_is_where_the_bounds_lie(counts: tuple[int, int], allowed: str, effect: int) -> None:
+    """The short way, one value of the distribution, says what comparing the bounds says."""
+    bounds = bad_rate_bounds(*counts, design_effect=Fraction(effect))
+    verdict = evidence_verdict(*counts, Fraction(allowed), design_effect=Fraction(effect))
+    assert (verdict is Verdict.BREACHED) == (bounds.low > Fraction(allowed))
+    assert (verdict is Verdict.MET) == (bounds.high < Fraction(allowed))

@@ -9,7 +9,9 @@ from typing import Any
 
 import pytest
 
-from slo.objective import EventKind, EventTime, Good, ObjectiveError, parse_objective
+from slo.document_slo import parse_objective
+from slo.fields import ObjectiveError
+from slo.objective import EventKind, EventTime, Good
 
 Document = dict[str, Any]
 
@@ -72,7 +74,7 @@ def test_a_threshold_line_is_read_exactly() -> None:
     assert objective.limit_ns == 500_000_000
     assert objective.percentile == "p95"
     assert objective.time is EventTime.RESPONSE
-    assert (objective.line, objective.version, objective.window) == ("3", 2, "calendar 1M UTC")
+    assert (objective.line, objective.version, objective.window.text) == ("3", 2, "calendar 1M UTC")
     assert objective.selector.part_bytes_below == 50_000_000
 
 
@@ -90,7 +92,7 @@ def test_a_rolling_window_needs_no_calendar() -> None:
     """`30d` with isRolling is the other kind of window."""
     document = copy.deepcopy(THRESHOLD)
     document["spec"]["timeWindow"] = [{"duration": "30d", "isRolling": True}]
-    assert parse_objective(document).window == "rolling 30d"
+    assert parse_objective(document).window.text == "rolling 30d"
 
 
 SPEC = ("spec", "indicator", "spec", "thresholdMetric", "metricSource", "spec")
@@ -113,7 +115,7 @@ GOAL = ("spec", "objectives", 0)
         ((*SPEC, "scenarios"), "*", f"{SOURCE}.scenarios", "list of texts"),
         (("metadata", "annotations", "fleet/line"), None, "metadata.annotations.fleet/line", "is missing"),
         (("spec", "objectives"), [{}, {}], "spec.objectives", "exactly one"),
-        (("spec", "budgetingMethod"), "Timeslices", "spec.budgetingMethod", "must be 'Occurrences'"),
+        (("spec", "budgetingMethod"), "RatioTimeslices", "spec.budgetingMethod", "not one of Occurrences, Timeslices"),
     ],
 )
 def test_a_wrong_key_is_named_with_what_is_allowed(

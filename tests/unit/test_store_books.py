@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from collector.store_books import MAX_GAPS, Books
+from collector.store_books import MAX_GAPS, Books, united
 
 
 def numbers_in(books: Books) -> set[int]:
@@ -24,6 +24,19 @@ def test_the_books_know_what_a_set_would_know(batches: list[set[int]]) -> None:
         assert numbers_in(books) == model
         assert books.missing == max(model) - len(model)
         assert books.gaps == sorted(books.gaps)
+
+
+@given(st.sets(st.integers(1, 60), max_size=30), st.sets(st.integers(1, 60), max_size=30))
+def test_united_books_know_what_came_here_or_there(here: set[int], there: set[int]) -> None:
+    """And only what came to neither is missing."""
+    first, second = Books(), Books()
+    for books, numbers in ((first, here), (second, there)):
+        if numbers:
+            books.take(sorted(numbers))
+    both = united(first, second)
+    assert numbers_in(both) == here | there
+    assert both.gaps == sorted(both.gaps)
+    assert numbers_in(united(both, first)) == here | there
 
 
 def test_books_that_are_opened_again_go_on_where_they_were() -> None:

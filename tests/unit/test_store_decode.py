@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import fields, is_dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -12,106 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from collector.store_decode import decode_run
-from probes.records import (
-    Evidence,
-    Exchange,
-    Expectation,
-    Failure,
-    FailureKind,
-    Fitness,
-    Outcome,
-    PageLoad,
-    Phases,
-    Run,
-    RunIdentity,
-    SideEffect,
-    Step,
-    UploadFlow,
-)
+from probes.records import Run
 from probes.wire import MAX_RECORD_BYTES, WireError, parse_run, render_run
+from tests.fuzz_kit import INT64_END, floats, plain, runs, words
 from tests.store_kit import NOW, run_at
-
-INT64_END = 1 << 63
-whole = st.integers(0, INT64_END - 1)
-words = st.text(max_size=20)
-floats = st.floats(allow_nan=False, allow_infinity=False)
-instants = st.datetimes(datetime(2000, 1, 2), datetime(2199, 1, 1), timezones=st.just(UTC))  # noqa: DTZ001 - bounds are naive
-failures = st.builds(Failure, st.sampled_from(FailureKind), words, words)
-attributes = st.dictionaries(words, words | whole | floats | st.booleans(), max_size=3)
-
-
-def few(of: st.SearchStrategy[Any]) -> st.SearchStrategy[tuple[Any, ...]]:
-    """A short tuple."""
-    return st.lists(of, max_size=2).map(tuple)
-
-
-exchanges = st.builds(
-    Exchange,
-    method=words,
-    url=words,
-    started_ns=whole,
-    phases=st.builds(Phases, *[whole] * 7),
-    status=st.integers(0, 599),
-    request_bytes=whole,
-    response_bytes=whole,
-    server_address=words,
-    server_port=st.integers(0, 65535),
-    reused=st.booleans(),
-    tls_version=words,
-    certificate_expires_at=st.none() | instants,
-    upload=st.none() | st.builds(UploadFlow, whole, floats, whole, whole, whole, whole),
-    failure=st.none() | failures,
-)
-pages = st.builds(PageLoad, url=words, ready_ns=st.none() | whole, cls=st.none() | floats, failed_requests=few(words))
-steps = st.builds(
-    Step,
-    name=words,
-    started_ns=whole,
-    duration_ns=whole,
-    outcome=st.sampled_from(Outcome),
-    failure=st.none() | failures,
-    exchanges=few(exchanges),
-    pages=few(pages),
-    expectations=few(st.builds(Expectation, words, words, words, st.booleans())),
-    attributes=attributes,
-    cleanup=st.booleans(),
-)
-runs = st.builds(
-    Run,
-    identity=st.builds(RunIdentity, words, words, words, words, instants, st.integers(0, 5)),
-    run_id=words,
-    trace_id=words,
-    target=words,
-    scenario_version=words,
-    scheduled_at=instants,
-    started_at=instants,
-    duration_ns=whole,
-    outcome=st.sampled_from(Outcome),
-    steps=few(steps),
-    schedule_lag_ns=whole,
-    failure=st.none() | failures,
-    failed_step=words,
-    target_release=words,
-    clock_offset_ns=st.none() | st.integers(-INT64_END, INT64_END - 1),
-    clock_bound_ns=st.none() | whole,
-    side_effects=few(st.builds(SideEffect, words, words, words, st.none() | st.booleans(), words, words)),
-    evidence=few(st.builds(Evidence, words, words, words, words, whole)),
-    fitness=st.none() | st.builds(Fitness, st.none() | whole, st.none() | floats, few(words)),
-    marks=few(words),
-    attributes=attributes,
-)
-
-
-def plain(value: Any) -> Any:  # noqa: ANN401 - it takes apart whatever a record is made of
-    """A record of either kind as plain values, by field."""
-    if isinstance(value, tuple):
-        return [plain(item) for item in value]
-    names = (
-        [field.name for field in fields(value)] if is_dataclass(value) else getattr(value, "__struct_fields__", None)
-    )
-    if names is None:
-        return value
-    return {name: plain(getattr(value, name)) for name in names if name != "schema_version"}
 
 
 @given(runs)
@@ -167,6 +70,21 @@ def test_unknown_keys_of_a_newer_writer_are_tolerated() -> None:
     body = json.loads(render_run(run_at(NOW)))
     body["new"] = body["identity"]["new"] = body["steps"][0]["new"] = {"deep": [1]}
     assert plain(decode_run(json.dumps(body).encode())) == plain(run_at(NOW))
+
+
+@pytest.mark.parametrize("filler", [0, 1, 500, 998, 999])
+@pytest.mark.parametrize("digits", [4_299, 4_300, 4_301, 9_000])
+def test_a_number_too_long_for_the_slow_reader_is_taken_by_neither(digits: int, filler: int) -> None:
+    """Also where the fast one only passes it over, wherever it lies."""
+    body = b'%s,"new":"%s","number":%s}' % (render_run(run_at(NOW))[:-1], b" " * filler, b"7" * digits)
+    answers = []
+    for read in (parse_run, decode_run):
+        try:
+            answers.append(plain(read(body)))
+        except WireError:
+            answers.append(None)
+    assert answers[0] == answers[1]
+    assert (answers[0] is None) == (digits > 4_300)
 
 
 def test_a_record_longer_than_any_honest_one_is_not_even_read() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -10,6 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from collector.store_decode import decode_run
 from probes.masking import Mask
 from probes.records import (
     Exchange,
@@ -161,6 +163,18 @@ def test_a_number_that_is_not_finite_does_not_lose_the_record(value: float) -> N
     assert back.steps[0].attributes == {"ratio": str(value)}
     assert back.steps[0].pages == (replace(page, cls=None),)
     assert back.steps[0].exchanges == STEP.exchanges
+
+
+@pytest.mark.parametrize("number", [b"NaN", b"Infinity", b"-Infinity", b"1e999"])
+@pytest.mark.parametrize("read", [parse_run, decode_run])
+def test_a_number_that_json_has_no_spelling_for_is_refused(read: Callable[[bytes], Run], number: bytes) -> None:
+    """What is taken can be written again as it was; where nobody looks at the key, nobody minds."""
+    body = render_run(replace(RUN, steps=(), fitness=None))[:-1]
+    with pytest.raises(WireError, match="should be a finite number"):
+        read(body + b',"attributes":{"load":' + number + b"}}")
+    with pytest.raises(WireError, match="should be a finite number"):
+        read(body + b',"fitness":{"steal_ratio":' + number + b"}}")
+    assert read(body + b',"new":' + number + b"}").run_id == RUN.run_id
 
 
 def test_text_that_is_no_unicode_does_not_lose_the_record() -> None:

@@ -1,7 +1,7 @@
 """Numbers as people read them: durations, sizes, rates, shares and counts.
 
 Also makes text that came from a target harmless to a terminal. Refuses rounding that turns one verdict into another:
-thresholds are compared elsewhere, on whole nanoseconds. Called by everything in `console` that prints.
+thresholds are compared elsewhere, on whole nanoseconds. Called by whatever prints or draws for people.
 """
 
 from __future__ import annotations

@@ -1,0 +1,1 @@
+"""What the collector passes on as it is stored: to Prometheus, OpenTelemetry, Sentry and PostHog."""

@@ -1,0 +1,48 @@
+"""Scenario `telemetry-canary`: an error and an event that happen now must show up where people look for them."""
+
+from __future__ import annotations
+
+import uuid
+
+from probes.dsn import DSN_VALUE, parse_dsn
+from probes.journey import Journey
+from probes.registry import scenario
+from scenarios.calls import Done, call
+
+NEEDS = ("send_errors", "read_errors", "send_events", "read_events")
+NO_WAY_TO_DELETE = "a test event, marked as one; it goes when the service forgets old events"
+
+
+@scenario("telemetry-canary", every="5m", timeout="6m", writes=True, needs=NEEDS, tags=("telemetry",))
+async def telemetry_canary(probe: Journey) -> None:
+    """Send a marked test event to error tracking and to product analytics, and wait until each can be read back."""
+    await send_and_find(probe, "errors")
+    await send_and_find(probe, "events")
+
+
+async def send_and_find(probe: Journey, kind: str) -> None:
+    """One marker's way: taken, then visible. The second step begins when the first ends, so their sum is the way's time."""
+    given = marker(probe)
+    sent_ns = probe.clock.monotonic_ns()
+    is_sent = False
+    async with probe.step(f"send-{kind}", deadline_s=20, keep_going=True):
+        await call(probe, f"send_{kind}", given=given)
+        effect = probe.made("telemetry-event", given["event_id"])
+        effect.fate, effect.detail = "kept", NO_WAY_TO_DELETE
+        is_sent = True
+    if not is_sent:
+        return
+    async with probe.step(f"visible-{kind}", keep_going=True) as step:
+        done = await call(probe, f"read_{kind}", given=given)
+        step.set("telemetry.visible_after_s", (probe.clock.monotonic_ns() - sent_ns) / 1e9)
+        found = done.text("marker_found") if isinstance(done, Done) else ""
+        effect.read_back = found == given["marker"]
+        probe.expect_equal("marker", found, given["marker"])
+
+
+def marker(probe: Journey) -> dict[str, str]:
+    """What tells this event from every other: the run, and an id of its own."""
+    identity = uuid.uuid4()
+    dsn = probe.target.values.get(DSN_VALUE)
+    parts = parse_dsn(dsn).placeholders() if dsn else {}
+    return {"marker": probe.run_id, "event_id": identity.hex, "event_uuid": str(identity), **parts}
