@@ -26,6 +26,7 @@ from probes.browser_chromium import Chromium, Viewport, launch_chromium
 from probes.browser_evidence import Recording
 from probes.browser_failure import PageFailed
 from probes.browser_find import BrowserChoice, find_browser
+from probes.browser_health import BrowserHealth
 from probes.browser_log import BrowserLog
 from probes.browser_marks import Marks
 from probes.browser_perform import PageMoment
@@ -127,7 +128,7 @@ class BrowserEngine:
         try:
             session = await open_session(
                 context,
-                log,
+                BrowserHealth(chromium, log),
                 recording,
                 headers=headers,
                 origins=traced_origins,
@@ -195,7 +196,7 @@ class BrowserEngine:
 
 async def open_session(
     context: BrowserContext,
-    log: BrowserLog,
+    health: BrowserHealth,
     recording: Recording,
     *,
     headers: Mapping[str, str],
@@ -205,10 +206,12 @@ async def open_session(
 ) -> BrowserSession:
     """A page in a context, with everything that watches it in place before it loads anything."""
     marks = Marks()
-    log.attach(context)
-    log.news = marks.news.set
-    # A browser that ends takes its contexts along: whoever waits for a page must hear of it at once.
-    context.on("close", lambda _: marks.news.set())
+    health.log.attach(context)
+    health.log.news = marks.news.set
+    # A browser that ends takes its contexts along, a driver that ends says nothing: whoever waits must hear of both at once.
+    take_off = health.chromium.on_end(marks.end)
+    context.on("close", lambda _: take_off())
+    context.on("close", lambda _: marks.end())
     try:
         async with asyncio.timeout(OPEN_TIMEOUT_S):
             await recording.start()
@@ -216,11 +219,12 @@ async def open_session(
             traced = {name: value for name, value in headers.items() if name.lower() != AGENT_HEADER}
             await context.add_init_script(page_script(headers=traced, traced_origins=origins))
             page = await context.new_page()
+            page.on("crash", lambda _: marks.end())
     except (PlaywrightError, TimeoutError) as error:
         raise DependencyError(
             f"Chromium gave no page ({type(error).__name__})", remedy="The next run starts a new one"
         ) from error
-    return BrowserSession(context, page, log=log, marks=marks, origin_ns=origin_ns, is_pinned=bool(pinned))
+    return BrowserSession(context, page, health=health, marks=marks, origin_ns=origin_ns, is_pinned=bool(pinned))
 
 
 def agent_suffix(headers: Mapping[str, str]) -> list[str]:

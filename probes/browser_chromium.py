@@ -11,15 +11,15 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from playwright.async_api import Browser, BrowserContext, Playwright, async_playwright
+from playwright.async_api import Browser, BrowserContext, CDPSession, Playwright, async_playwright
 from playwright.async_api import Error as PlaywrightError
 
 from probes.browser_find import BrowserChoice
-from probes.browser_process import ProcessGroup
+from probes.browser_process import ProcessGroup, watch_end
 from probes.errors import DependencyError
 
 __all__ = ["Chromium", "Viewport", "launch_chromium"]
@@ -63,9 +63,17 @@ class Chromium:
     """A browser with a driver of its own. `opened` counts contexts since launch, `live` those not yet closed."""
 
     def __init__(
-        self, driver: Playwright, browser: Browser, group: ProcessGroup, user_agent: str, folder: Path
+        self,
+        driver: Playwright,
+        browser: Browser,
+        devtools: CDPSession,
+        *,
+        group: ProcessGroup,
+        user_agent: str,
+        folder: Path,
     ) -> None:
         self._driver = driver
+        self._devtools = devtools
         self._folder = folder
         profile = group.path_argument("--user-data-dir=")
         self._profile = profile if profile is not None and profile.name.startswith("playwright") else None
@@ -77,16 +85,32 @@ class Chromium:
         self.live = 0
         self.is_retired = False
         self._first_memory_bytes = 0
+        self._at_end: set[Callable[[], None]] = set()
+        self._stop_watch = watch_end((group.pid, group.driver_pid), self._tell_end)
 
     @property
     def is_alive(self) -> bool:
-        """True while it can be asked for a context."""
-        return self._browser.is_connected() and self.group.is_alive()
+        """True while it can be asked for a context: it runs, and so does its driver."""
+        return self._browser.is_connected() and self.group.is_driven()
 
     @property
     def contexts(self) -> int:
         """How many contexts the browser itself holds."""
         return len(self._browser.contexts)
+
+    def on_end(self, listener: Callable[[], None]) -> Callable[[], None]:
+        """Call the listener when the browser or its driver ends, whoever ended it; returns what takes it off."""
+        self._at_end.add(listener)
+        return lambda: self._at_end.discard(listener)
+
+    async def answers(self, deadline_s: float) -> bool:
+        """True when the browser's own process, which no page can keep busy, answers a question within the deadline."""
+        try:
+            async with asyncio.timeout(deadline_s):
+                await self._devtools.send("Browser.getVersion")
+        except (PlaywrightError, TimeoutError):
+            return False
+        return True
 
     async def open_context(self, *, viewport: Viewport, user_agent: str) -> BrowserContext:
         """A context with nothing in it: no cache, no cookies, no workers of an earlier run.
@@ -144,6 +168,7 @@ class Chromium:
     async def close(self) -> None:
         """Politely, then by force; no process of it is left when this returns, and also when it is cancelled."""
         self.retire()
+        self._stop_watch()
         try:
             async with asyncio.timeout(CLOSE_TIMEOUT_S):
                 await self._browser.close()
@@ -161,6 +186,10 @@ class Chromium:
         for folder in (self._folder, self._profile):
             if folder is not None:
                 shutil.rmtree(folder, ignore_errors=True)
+
+    def _tell_end(self) -> None:
+        for listener in tuple(self._at_end):
+            listener()
 
     async def _stop_driver(self) -> None:
         try:
@@ -220,12 +249,12 @@ async def _launch(
         env={**os.environ, "TMPDIR": str(folder)},
         timeout=LAUNCH_TIMEOUT_S * 1000,
     )
-    session = await browser.new_browser_cdp_session()
-    processes: Mapping[str, list[dict[str, object]]] = await session.send("SystemInfo.getProcessInfo")
-    version = await session.send("Browser.getVersion")
-    await session.detach()
+    devtools = await browser.new_browser_cdp_session()
+    processes: Mapping[str, list[dict[str, object]]] = await devtools.send("SystemInfo.getProcessInfo")
+    version = await devtools.send("Browser.getVersion")
     pid = next(entry["id"] for entry in processes["processInfo"] if entry["type"] == "browser")
-    return Chromium(driver, browser, ProcessGroup(int(str(pid))), str(version["userAgent"]), folder)
+    group = ProcessGroup(int(str(pid)))
+    return Chromium(driver, browser, devtools, group=group, user_agent=str(version["userAgent"]), folder=folder)
 
 
 def launch_error(choice: BrowserChoice, text: str) -> DependencyError:

@@ -23,9 +23,9 @@ from probes.browser_failure import (
     PageFailed,
     failure_of_net_error,
     net_error,
-    raise_if_ours,
     status_failure,
 )
+from probes.browser_health import BrowserHealth
 from probes.browser_log import BrowserLog
 from probes.browser_look import MS, Look, look_at, page_load
 from probes.browser_marks import Marks, ReadyMark
@@ -55,7 +55,7 @@ class ColdLoad:
     """One load of one page; `run` once, `measured` as often as wanted."""
 
     page: Page
-    log: BrowserLog
+    health: BrowserHealth
     marks: Marks
     url: str
     check: ReadyCheck
@@ -64,6 +64,11 @@ class ColdLoad:
     last_look: Look = NOTHING_SEEN
     drive_ns: int = 0
     _until_s: float = field(default=0.0, init=False)
+
+    @property
+    def log(self) -> BrowserLog:
+        """What happened in the context."""
+        return self.health.log
 
     async def run(self) -> PageLoad:
         """Load, wait until ready, and return what was measured until then.
@@ -74,12 +79,14 @@ class ColdLoad:
         self._until_s = time.monotonic() + self.deadline_s
         self.marks.begin_load()
         try:
-            await self.page.add_init_script(arm_script(self.check))
+            await self._arm()
             response = await self._navigate()
             self._judge_status(response)
             self.mark = await self._wait_ready()
         except PageFailed as failed:
             failed.page = replace(self.measured(), drive_ns=0)
+            if failed.failure.kind is FailureKind.TIMEOUT:
+                await self.health.raise_if_silent(failed)
             raise
         except PlaywrightError as error:
             raise PageFailed(await self._translate(error), self.measured()) from error
@@ -116,6 +123,16 @@ class ColdLoad:
         self.drive_ns = max(0, wall_ns - ready_ns)
         return self.measured()
 
+    async def _arm(self) -> None:
+        """Put the check into the page to come. Raises DependencyError when the browser does not take it: no page is there yet."""
+        try:
+            async with asyncio.timeout_at(self._loop_time(self._until_s)):
+                await self.page.add_init_script(arm_script(self.check))
+        except TimeoutError:
+            raise DependencyError(
+                "Chromium itself did not answer before a page was loaded", remedy=LOOK_AT_MEMORY
+            ) from None
+
     async def _navigate(self) -> Response | None:
         try:
             async with asyncio.timeout_at(self._loop_time(self._until_s)):
@@ -127,7 +144,7 @@ class ColdLoad:
 
     async def _translate(self, error: PlaywrightError) -> Failure:
         """What an error of Playwright's says about the target. Raises DependencyError when it says something about us."""
-        raise_if_ours(error, self.log.crashed)
+        self.health.raise_if_ours(error)
         name = net_error(error.message)
         if name == "ERR_NAME_NOT_RESOLVED" and await is_resolver_down(self.url):
             raise DependencyError(
@@ -176,7 +193,7 @@ class ColdLoad:
 
     async def _selected_mark(self) -> ReadyMark | None:
         """The first mark that came from the frame that the check selects."""
-        raise_if_dead(self.page, self.log)
+        self._raise_if_dead()
         if self.marks.invalid:
             raise OperatorError(
                 f"a control of the ready check is no CSS selector ({self.marks.invalid})",
@@ -218,21 +235,18 @@ class ColdLoad:
         return origin_ms is not None and mark.at_ms - origin_ms <= self.deadline_s * 1000
 
     def _diagnose(self) -> Failure:
-        raise_if_dead(self.page, self.log)
+        self._raise_if_dead()
         waited_s = self.deadline_s - max(0.0, self._until_s - time.monotonic())
         return diagnose(self.check, self.last_look, self.log, self.page.main_frame, waited_s=waited_s)
 
+    def _raise_if_dead(self) -> None:
+        """A crash is ours: Chromium is a part of this probe, and no page may bring it down."""
+        self.health.raise_if_ours()
+        if self.page.is_closed():
+            raise DependencyError("Chromium ended in the middle of a run", remedy=LOOK_AT_MEMORY)
+
     def _loop_time(self, at_s: float) -> float:
         return asyncio.get_running_loop().time() + max(0.001, at_s - time.monotonic())
-
-
-def raise_if_dead(page: Page, log: BrowserLog) -> None:
-    """A crash is ours: Chromium is a part of this probe, and no page may bring it down."""
-    browser = page.context.browser
-    if log.crashed:
-        raise DependencyError(f"Chromium failed: {log.crashed}", remedy=LOOK_AT_MEMORY)
-    if page.is_closed() or browser is None or not browser.is_connected():
-        raise DependencyError("Chromium ended in the middle of a run", remedy=LOOK_AT_MEMORY)
 
 
 async def is_resolver_down(url: str) -> bool:

@@ -29,7 +29,10 @@ class ReadyMark:
 
 @dataclass(slots=True)
 class Wait:
-    """One armed condition: when the action began and when the condition was met, by the page's clock."""
+    """One armed condition: when the action began and when the condition was met, by the page's clock.
+
+    `over` is also done when the browser ended; then nothing was met.
+    """
 
     over: asyncio.Future[None]
     started_ms: float | None = None
@@ -62,6 +65,13 @@ class Marks:
         elif isinstance(at_ms, (int, float)):
             self._take(what, float(at_ms), frame, page, report)
         self.news.set()
+
+    def end(self) -> None:
+        """Nothing more will come: wake everybody who waits, so that they look why."""
+        self.news.set()
+        for wait in self.waits.values():
+            if not wait.over.done():
+                wait.over.set_result(None)
 
     def begin_load(self) -> None:
         """Forget what earlier documents said."""

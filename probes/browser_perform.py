@@ -15,7 +15,8 @@ from playwright.async_api import Frame
 from playwright.async_api import TimeoutError as PlaywrightTimeoutError
 
 from probes.browser_diagnosis import named
-from probes.browser_failure import PageFailed, raise_if_ours, status_failure
+from probes.browser_failure import LOOK_AT_MEMORY, PageFailed, status_failure
+from probes.browser_health import BrowserHealth
 from probes.browser_log import BrowserLog
 from probes.browser_look import MS
 from probes.browser_marks import Marks, Wait
@@ -53,9 +54,14 @@ class DrivenStep:
     condition: Condition
     action: Action | None
     deadline_s: float
-    log: BrowserLog
+    health: BrowserHealth
     marks: Marks
     number: int
+
+    @property
+    def log(self) -> BrowserLog:
+        """What happened in the context."""
+        return self.health.log
 
     async def run(self) -> PageMoment:
         """Arm, act, wait. Raises PageFailed, DependencyError, or OperatorError when the condition measures nothing."""
@@ -70,12 +76,15 @@ class DrivenStep:
                     await self.action()
                 await wait.over
         except TimeoutError:
-            raise PageFailed(self._missed(wait, errors, requests)) from None
+            raise await self._late(self._missed(wait, errors, requests)) from None
         except PlaywrightError as error:
-            raise PageFailed(self._not_taken(error)) from error
+            raise await self._late(self._not_taken(error)) from error
         finally:
             del self.marks.waits[self.number]
-        return self._moment(wait, armed_ms, began_ns)
+        if wait.met_ms is None:
+            self.health.raise_if_ours()
+            raise DependencyError("Chromium ended in the middle of a run", remedy=LOOK_AT_MEMORY)
+        return self._moment(wait, wait.met_ms, armed_ms, began_ns)
 
     async def _arm(self) -> float:
         """The instant at which the document began to watch."""
@@ -98,9 +107,8 @@ class DrivenStep:
             )
         return float(armed["at"])
 
-    def _moment(self, wait: Wait, armed_ms: float, began_ns: int) -> PageMoment:
+    def _moment(self, wait: Wait, met_ms: float, armed_ms: float, began_ns: int) -> PageMoment:
         started_ms = wait.started_ms if wait.started_ms is not None else armed_ms
-        met_ms = wait.met_ms if wait.met_ms is not None else started_ms
         origin_ms = self.marks.origins.get(self.frame.page, started_ms)
         duration_ns = max(0, round((met_ms - started_ms) * MS))
         return PageMoment(
@@ -111,9 +119,16 @@ class DrivenStep:
             value=wait.value,
         )
 
+    async def _late(self, failure: Failure) -> PageFailed:
+        """What to raise when the time was over. Raises DependencyError when the browser itself does not answer."""
+        failed = PageFailed(failure)
+        if failure.kind is FailureKind.TIMEOUT:
+            await self.health.raise_if_silent(failed)
+        return failed
+
     def _not_taken(self, error: PlaywrightError) -> Failure:
         """The page did not let itself be used. Raises DependencyError when Chromium is gone."""
-        raise_if_ours(error, self.log.crashed)
+        self.health.raise_if_ours(error)
         kind = FailureKind.TIMEOUT if isinstance(error, PlaywrightTimeoutError) else FailureKind.BROWSER
         said = self.log.mask(" ".join(error.message.split()))[:400]
         return Failure(
@@ -122,7 +137,7 @@ class DrivenStep:
 
     def _missed(self, wait: Wait, errors: int, requests: int) -> Failure:
         """The condition was not met: the kind is that of the first thing seen to go wrong since the action began."""
-        raise_if_ours(None, self.log.crashed)
+        self.health.raise_if_ours()
         message = f"waited {self.deadline_s:.1f} s for {self.condition.describes}"
         if self.action is not None and wait.started_ms is None:
             message += "; the action caused no event in the frame"

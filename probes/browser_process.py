@@ -9,11 +9,11 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["ProcessGroup", "reap_orphans"]
+__all__ = ["ProcessGroup", "reap_orphans", "watch_end"]
 
 PROC = Path("/proc")
 POLL_S = 0.01
@@ -35,19 +35,27 @@ class ProcessState:
 
 
 class ProcessGroup:
-    """A browser's process and everything it started, told apart from a later process that got the same number."""
+    """A browser's process and everything it started, told apart from a later process that got the same number.
+
+    `driver_pid` is the process that started it, 0 when the browser had ended before it was looked at.
+    """
 
     def __init__(self, pid: int) -> None:
         self.pid = pid
         leader = read_state(pid)
         self._started_ticks = leader.started_ticks if leader else -1
+        self.driver_pid = leader.parent_pid if leader else 0
         # Playwright makes the browser a group leader; if one day it does not, only the browser itself is ours to signal.
         self._is_leader = leader is not None and leader.group == pid
 
     def is_alive(self) -> bool:
         """True while the browser's own process runs."""
-        state = read_state(self.pid)
-        return state is not None and state.started_ticks == self._started_ticks and state.state not in "ZX"
+        return self._running() is not None
+
+    def is_driven(self) -> bool:
+        """True while it runs and still belongs to the process that started it: a browser whose driver ended obeys nobody."""
+        state = self._running()
+        return state is not None and state.parent_pid == self.driver_pid
 
     def members(self) -> tuple[ProcessState, ...]:
         """Everything in the group that has not ended; zombies left out."""
@@ -87,6 +95,11 @@ class ProcessGroup:
         except ProcessLookupError:
             return
 
+    def _running(self) -> ProcessState | None:
+        state = read_state(self.pid)
+        is_ours = state is not None and state.started_ticks == self._started_ticks and state.state not in "ZX"
+        return state if is_ours else None
+
     async def wait_gone(self, deadline_s: float) -> bool:
         """True when no member is left within the deadline; orphans that fell to us are reaped."""
         until = asyncio.get_running_loop().time() + deadline_s
@@ -96,6 +109,38 @@ class ProcessGroup:
             await asyncio.sleep(POLL_S)
         reap_orphans()
         return True
+
+
+def watch_end(pids: tuple[int, ...], ended: Callable[[], None]) -> Callable[[], None]:
+    """Call `ended` in the running loop as soon as one of the processes ends; returns what stops the watch.
+
+    Where the kernel offers no such watch (before Linux 5.3, or out of files) nothing is called, and whoever waits has to ask.
+    Source: pidfd_open(2).
+    """
+    loop = asyncio.get_running_loop()
+    watched: list[int] = []
+
+    def stop() -> None:
+        while watched:
+            descriptor = watched.pop()
+            loop.remove_reader(descriptor)
+            os.close(descriptor)
+
+    def tell() -> None:
+        stop()
+        ended()
+
+    for pid in pids:
+        try:
+            descriptor = os.pidfd_open(pid)
+        except ProcessLookupError:
+            loop.call_soon(tell)
+        except OSError:
+            break
+        else:
+            watched.append(descriptor)
+            loop.add_reader(descriptor, tell)
+    return stop
 
 
 def reap_orphans() -> int:

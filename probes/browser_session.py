@@ -17,9 +17,9 @@ from datetime import UTC, datetime
 from playwright.async_api import BrowserContext, Frame, Page, Response
 from playwright.async_api import Error as PlaywrightError
 
-from probes.browser_failure import PageFailed, raise_if_ours
+from probes.browser_failure import PageFailed
+from probes.browser_health import BrowserHealth
 from probes.browser_load import ColdLoad
-from probes.browser_log import BrowserLog
 from probes.browser_look import look_at
 from probes.browser_marks import Marks
 from probes.browser_perform import DrivenStep, PageMoment
@@ -40,11 +40,19 @@ class BrowserSession:
     """
 
     def __init__(
-        self, context: BrowserContext, page: Page, *, log: BrowserLog, marks: Marks, origin_ns: int, is_pinned: bool
+        self,
+        context: BrowserContext,
+        page: Page,
+        *,
+        health: BrowserHealth,
+        marks: Marks,
+        origin_ns: int,
+        is_pinned: bool,
     ) -> None:
         self.context = context
         self.page = page
-        self.log = log
+        self.health = health
+        self.log = health.log
         self.marks = marks
         self.origin_ns = origin_ns
         self.has_failed = False
@@ -58,7 +66,7 @@ class BrowserSession:
         Raises PageFailed when it does not become ready within the deadline or cannot any more, DependencyError when Chromium or
         this host failed, OperatorError when the check itself is wrong.
         """
-        self._load = ColdLoad(self.page, self.log, self.marks, url, ready, deadline_s)
+        self._load = ColdLoad(self.page, self.health, self.marks, url, ready, deadline_s)
         with self._noting_failure():
             loaded = await self._load.run()
             if self._is_pinned:
@@ -96,10 +104,12 @@ class BrowserSession:
                 element = await self.page.wait_for_selector(selector, state="attached", timeout=deadline_s * 1000)
                 found = await element.content_frame() if element is not None else None
             except PlaywrightError as error:
-                raise_if_ours(error, self.log.crashed)
+                self.health.raise_if_ours(error)
             if found is None:
                 message = f"no frame {selector} within {deadline_s:.1f} s"
-                raise PageFailed(Failure(FailureKind.BROWSER, message, "frame-missing"))
+                missing = PageFailed(Failure(FailureKind.BROWSER, message, "frame-missing"))
+                await self.health.raise_if_silent(missing)
+                raise missing
         return found
 
     async def perform(
@@ -135,7 +145,7 @@ class BrowserSession:
         self._steps += 1
         # An action that cannot be done must say so before the step's own deadline takes its place.
         self.context.set_default_timeout(max(1.0, deadline_s * 1000 - 100))
-        step = DrivenStep(frame, condition, action, deadline_s, self.log, self.marks, self._steps)
+        step = DrivenStep(frame, condition, action, deadline_s, self.health, self.marks, self._steps)
         with self._noting_failure():
             try:
                 return await step.run()
@@ -150,6 +160,7 @@ class BrowserSession:
                 for response in self.log.document_responses():
                     await judge_certificate(response, loaded, self.log.mask(response.url))
         except (TimeoutError, PlaywrightError) as error:
+            self.health.raise_if_ours(error if isinstance(error, PlaywrightError) else None)
             message = f"the certificate's dates could not be read ({type(error).__name__})"
             raise PageFailed(Failure(FailureKind.TLS, message, "certificate-unread"), loaded) from error
 

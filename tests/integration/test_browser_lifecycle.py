@@ -10,18 +10,18 @@ import subprocess
 import sys
 import textwrap
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
 from pathlib import Path
 
 import pytest
 from playwright.async_api import Error as PlaywrightError
 
-from probes.browser import BrowserEngine, ReadyCheck, find_browser
+from probes.browser import BrowserEngine, BrowserSession, Condition, ReadyCheck, find_browser
 from probes.browser_process import ProcessGroup, all_states
 from probes.errors import BugError, DependencyError
 from probes.evidence import EvidenceMode, EvidenceStore
-from tests.integration.browser_site import Site, html, open_site
+from tests.integration.browser_site import Answer, Seen, Site, html, open_site
 
 CHECK = ReadyCheck("", ("button",))
 DEADLINE_S = 15.0
@@ -186,19 +186,86 @@ async def test_a_browser_that_does_not_close_a_context_is_killed(store: Evidence
         assert engine.launches == 2
 
 
-async def test_a_driver_that_dies_is_ours_too(store: EvidenceStore, site: Site) -> None:
-    """Playwright's own process is a part of the probe."""
+@pytest.mark.parametrize("has_committed", [False, True])
+async def test_a_driver_that_dies_is_ours_too(store: EvidenceStore, site: Site, has_committed: bool) -> None:
+    """Playwright's own process is a part of the probe, asked something at that moment or only awaited."""
+    released = asyncio.Event()
+
+    async def hold(_: Seen) -> Answer:
+        await released.wait()
+        return Answer()
+
+    if not has_committed:
+        site.routes["/late"] = hold
     async with BrowserEngine(find_browser()) as engine:
         await load(engine, store, site.url)
         group = group_of(engine)
-        driver = next(state.parent_pid for state in all_states() if state.pid == group.pid)
-        waiting = asyncio.ensure_future(load(engine, store, f"{site.url}/late"))
-        assert await eventually(lambda: "/late" in site.paths())
-        os.kill(driver, signal.SIGKILL)
-        with pytest.raises(DependencyError):
-            await waiting
+        async with engine.session(origin_ns=0, headers={}, evidence=store.sink("r")) as session:
+            waiting = asyncio.ensure_future(session.load(f"{site.url}/late", ready=CHECK, deadline_s=DEADLINE_S))
+            assert await eventually(lambda: "/late" in (session.page.url if has_committed else site.paths()))
+            began_s = time.monotonic()
+            os.kill(group.driver_pid, signal.SIGKILL)
+            with pytest.raises(DependencyError):
+                await waiting
+            assert time.monotonic() - began_s < DEADLINE_S / 2
+        released.set()
         await load(engine, store, site.url)
     assert await eventually(lambda: group.members() == ())
+
+
+async def crash(session: BrowserSession, _group: ProcessGroup) -> None:
+    """End the page's renderer; the question is never answered, as what it was sent to is gone."""
+    devtools = await session.context.new_cdp_session(session.page)
+    with suppress(PlaywrightError, TimeoutError):
+        async with asyncio.timeout(0.2):
+            await devtools.send("Page.crash")
+
+
+async def kill_browser(_session: BrowserSession, group: ProcessGroup) -> None:
+    """End the browser."""
+    os.kill(group.pid, signal.SIGKILL)
+
+
+async def kill_driver(_session: BrowserSession, group: ProcessGroup) -> None:
+    """End what drives the browser."""
+    os.kill(group.driver_pid, signal.SIGKILL)
+
+
+@pytest.mark.parametrize("end", [crash, kill_browser, kill_driver])
+async def test_what_ends_under_a_driven_step_is_ours(
+    store: EvidenceStore, site: Site, end: Callable[[BrowserSession, ProcessGroup], Awaitable[None]]
+) -> None:
+    """A step that only waits for its page hears of it at once, and is no failure of the page's."""
+    async with BrowserEngine(find_browser()) as engine:
+        async with engine.session(origin_ns=0, headers={}, evidence=store.sink("r")) as session:
+            await session.load(site.url, ready=CHECK, deadline_s=DEADLINE_S)
+            never = Condition.text("never")
+            waiting = asyncio.ensure_future(session.until(session.page.main_frame, never, DEADLINE_S))
+            assert await eventually(lambda: bool(session.marks.waits))
+            await session.page.evaluate("1")  # answered after what arms the step
+            began_s = time.monotonic()
+            await end(session, group_of(engine))
+            with pytest.raises(DependencyError, match="Chromium"):
+                await waiting
+            assert time.monotonic() - began_s < DEADLINE_S / 2
+        await load(engine, store, site.url)
+
+
+async def test_a_browser_that_is_stopped_fails_no_page(store: EvidenceStore, site: Site) -> None:
+    """The page's time runs out while Chromium gets no processor at all: that is this host, and says nothing of the page."""
+    async with BrowserEngine(find_browser()) as engine:
+        async with engine.session(origin_ns=0, headers={}, evidence=store.sink("r")) as session:
+            await session.load(site.url, ready=CHECK, deadline_s=DEADLINE_S)
+            os.killpg(group_of(engine).pid, signal.SIGSTOP)
+            steps: list[Callable[[], Awaitable[object]]] = [
+                lambda: session.frame("#widget", deadline_s=0.5),
+                lambda: session.until(session.page.main_frame, Condition.text("never"), 0.5),
+                lambda: session.load(f"{site.url}/late", ready=CHECK, deadline_s=0.5),
+            ]
+            for step in steps:
+                with pytest.raises(DependencyError, match="itself did not answer"):
+                    await step()
+        await load(engine, store, site.url)
 
 
 async def test_a_closed_engine_opens_nothing(store: EvidenceStore, site: Site) -> None:
