@@ -238,13 +238,29 @@ def exchange_of(started_ns: int, total_ns: int, request_bytes: int) -> Exchange:
     return Exchange("POST", url, started_ns, phases, status=200, request_bytes=request_bytes, response_bytes=400)
 
 
+def phases_until(kind: FailureKind, phases: Phases) -> Phases:
+    """The same time in the phases that such a failure lets a request come to; what it never came to stays at zero."""
+    total_ns, connect_ns = phases.total_ns, phases.connect_ns
+    match kind:
+        case FailureKind.DNS:
+            return Phases(dns_ns=total_ns)
+        case FailureKind.CONNECT:
+            return Phases(connect_ns=total_ns)
+        case FailureKind.TLS:
+            return Phases(connect_ns=connect_ns, tls_ns=total_ns - connect_ns)
+        case FailureKind.TIMEOUT:
+            return Phases(connect_ns=connect_ns, wait_ns=total_ns - connect_ns)
+        case _:
+            return phases
+
+
 def failed(step: Step, kind: FailureKind) -> Step:
     """The same step, failed: its last request is the one that broke."""
     failure = Failure(kind, f"simulated: {kind.value}", kind.value)
     status = {FailureKind.STATUS: 503, FailureKind.RATE_LIMITED: 429, FailureKind.ASSERTION: 200}.get(kind, 0)
     broken = None if status else failure
     exchanges = tuple(
-        Exchange(one.method, one.url, one.started_ns, one.phases, status=status, failure=broken)
+        Exchange(one.method, one.url, one.started_ns, phases_until(kind, one.phases), status=status, failure=broken)
         for one in step.exchanges[-1:]
     )
     pages = step.pages

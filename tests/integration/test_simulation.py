@@ -66,6 +66,33 @@ def test_the_same_plan_makes_the_same_messages_byte_for_byte(plan: Plan) -> None
     assert first == [delivery.payload for delivery in deliveries_of(plan, short)]
 
 
+@pytest.mark.parametrize(
+    ("kind", "never"),
+    [
+        ("dns", ("connect_ns", "tls_ns", "wait_ns", "receive_ns")),
+        ("connect", ("dns_ns", "tls_ns", "wait_ns", "receive_ns")),
+        ("tls", ("wait_ns", "receive_ns")),
+        ("timeout", ("receive_ns",)),
+        ("status", ("dns_ns", "tls_ns")),
+    ],
+)
+def test_a_failed_request_spends_no_time_in_what_it_never_came_to(
+    tmp_path: Path, kind: str, never: tuple[str, ...]
+) -> None:
+    """A connection that is refused waits for no answer; its time is the step's all the same."""
+    file = tmp_path / "plan.toml"
+    file.write_text(
+        f'[journeys]\nweb-health = "1m"\n[[statement]]\nminutes = [[0, 9]]\nwhat = "fail"\nkind = "{kind}"\n',
+        encoding="utf-8",
+    )
+    plan = read_plan(file)
+    slot = next(iter(slots_of(plan, DAY)))
+    (step,) = run_of(plan, slot, plan.statements[0]).steps
+    (exchange,) = step.exchanges
+    assert exchange.phases.total_ns == step.duration_ns
+    assert [name for name in never if getattr(exchange.phases, name)] == []
+
+
 def test_each_region_owes_exactly_one_slot_in_each_minute(plan: Plan) -> None:
     """So that a month can be worked out by counting minutes."""
     slots = [slot for slot in slots_of(plan, DAY) if slot.scenario == "api-health"]
