@@ -12,7 +12,16 @@ from typing import Final
 
 from collector.texts.figures import count_text, duration_text
 from console.gate_plots import evidence_plot, times_plot
-from console.gate_story import GateStory, check_text, failing_runs, headline, made_texts, step_text, why_different
+from console.gate_story import (
+    GateStory,
+    check_text,
+    failing_runs,
+    headline,
+    made_texts,
+    step_text,
+    subject,
+    why_different,
+)
 from console.scorecard_style import STYLE
 from console.verdict import failure_text
 from slo.gate import GateDecision
@@ -51,9 +60,8 @@ def _lines(story: GateStory) -> Iterator[str]:
     yield '<meta name="viewport" content="width=device-width, initial-scale=1">'
     yield f"<title>{title}</title><style>{STYLE}{_OWN_STYLE}</style></head><body><main>"
     yield f'<h1 class="{_CLASSES.get(story.answer, "open")}">{title}</h1>'
-    beside = f", beside {_e(story.baseline)}" if story.baseline else ""
     yield (
-        f"<p>Target {_e(story.target)}{beside}. Started {_e(story.started_at.isoformat(timespec='seconds'))}; "
+        f"<p>{_e(subject(story))}. Started {_e(story.started_at.isoformat(timespec='seconds'))}; "
         f"{count_text(story.rounds, 'round')} in {duration_text(int(story.elapsed_s * 1e9))}, "
         f"whose steps sum up to {duration_text(int(story.steps_s * 1e9))}. Seed {story.seed}.</p>"
     )

@@ -31,6 +31,7 @@ def render_gate_json(story: GateStory, *, generated_at: datetime) -> bytes:
         "steps_s": round(story.steps_s, 3),
         "rounds": story.rounds,
         "seed": story.seed,
+        "release": story.release or None,
         "target": story.target,
         "baseline": story.baseline or None,
         "answer": story.answer.value,

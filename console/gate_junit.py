@@ -10,7 +10,7 @@ from __future__ import annotations
 from pathlib import PurePath
 from xml.etree import ElementTree as ET
 
-from console.gate_story import GateStory, check_text, headline, percent_text, step_text, why_different
+from console.gate_story import GateStory, check_text, headline, percent_text, step_text, subject, why_different
 from console.junit import sum_up, xml_text
 from console.verdict import failure_text
 from probes.records import Outcome, Run
@@ -85,7 +85,7 @@ def _add_result(case: ET.Element, story: GateStory, decision: GateDecision, kind
 
 def _output(story: GateStory, runs: tuple[Run, ...]) -> list[str]:
     """The runs that did not pass, each with its difference and its evidence as GitLab and Jenkins link it."""
-    lines: list[str] = []
+    lines = [subject(story)]
     bad = [run for run in runs if run.outcome is not Outcome.PASS]
     for run in bad[:_MOST_RUNS]:
         lines.append(f"{run.run_id}: {failure_text(run)}")
@@ -94,4 +94,4 @@ def _output(story: GateStory, runs: tuple[Run, ...]) -> list[str]:
         lines += [f"[[ATTACHMENT|{PurePath(story.evidence_folder) / item.path}]]" for item in run.evidence]
     if len(bad) > _MOST_RUNS:
         lines.append(f"and {len(bad) - _MOST_RUNS} more")
-    return lines or [f"{len(runs)} runs, all passed"]
+    return lines if bad else [*lines, f"{len(runs)} runs, all passed"]

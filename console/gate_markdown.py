@@ -9,7 +9,16 @@ import re
 from collections.abc import Iterator
 
 from collector.texts.figures import count_text, duration_text, printable
-from console.gate_story import GateStory, check_text, failing_runs, headline, made_texts, step_text, why_different
+from console.gate_story import (
+    GateStory,
+    check_text,
+    failing_runs,
+    headline,
+    made_texts,
+    step_text,
+    subject,
+    why_different,
+)
 from console.verdict import failure_text
 from slo.gate import GateDecision
 
@@ -27,9 +36,8 @@ def render_gate_markdown(story: GateStory) -> bytes:
 def _lines(story: GateStory) -> Iterator[str]:
     yield f"## {_plain(headline(story))}"
     yield ""
-    beside = f", beside {_plain(story.baseline)}" if story.baseline else ""
     took = duration_text(int(story.elapsed_s * 1e9))
-    yield f"Target {_plain(story.target)}{beside}; {count_text(story.rounds, 'round')} in {took}."
+    yield f"{_plain(subject(story))}; {count_text(story.rounds, 'round')} in {took}."
     yield ""
     checks = list(story.gate.checks.values())
     done = [state for state in checks if state.decision is GateDecision.ACCEPT]

@@ -37,6 +37,7 @@ __all__ = [
     "passing_beside",
     "percent_text",
     "step_text",
+    "subject",
     "why_different",
 ]
 
@@ -68,6 +69,7 @@ class GateStory:
     notes: tuple[str, ...] = ()
     evidence_folder: str = ""
     bundles: tuple[str, ...] = ()
+    release: str = ""
 
     def of_check(self, name: str, *, is_baseline: bool = False) -> tuple[Run, ...]:
         """The runs of one check on one side, in their order."""
@@ -79,6 +81,12 @@ class GateStory:
     def steps_s(self) -> float:
         """The sum of all steps of all runs, clean-up included: what the platform itself took, on both sides."""
         return sum(step.duration_ns for one in self.runs for step in one.run.steps) / 1e9
+
+
+def subject(story: GateStory) -> str:
+    """What was judged: `Release 2026.11.3, target staging, beside production`; where nobody named the release, the target."""
+    release = f"Release {story.release}, target" if story.release else "Target"
+    return f"{release} {story.target}" + (f", beside {story.baseline}" if story.baseline else "")
 
 
 def exit_code_of_gate(story: GateStory) -> ExitCode:

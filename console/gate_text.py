@@ -23,6 +23,7 @@ from console.gate_story import (
     headline,
     made_texts,
     step_text,
+    subject,
     why_different,
 )
 from console.narrow import Entry, fitting
@@ -99,6 +100,7 @@ def print_story(story: GateStory, console: Console, *, quiet: bool) -> None:
     console.print(Text(headline(story), style=_STYLES[story.answer]), soft_wrap=False)
     if quiet:
         return
+    console.print(Text(printable(subject(story)), style="dim"))
     _print_checks(story, console)
     _print_steps(story, console)
     _print_failures(story, console)

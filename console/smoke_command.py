@@ -263,6 +263,7 @@ def _story(desk: Desk, session: _Session, gate: ReleaseGate) -> GateStory:
         ended_by = _ended_by(session, interrupted=interrupted)
     runs = tuple(rounds.runs) if rounds is not None else ()
     folder = desk.arguments.evidence_dir or desk.settings.evidence_dir
+    release = desk.arguments.release
     return GateStory(
         gate=gate,
         answer=answer,
@@ -278,6 +279,7 @@ def _story(desk: Desk, session: _Session, gate: ReleaseGate) -> GateStory:
         left_out=session.left_out,
         notes=tuple(session.notes),
         evidence_folder=str(folder) if any(one.run.evidence for one in runs) else "",
+        release=release.name if release is not None else "",
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from xml.etree import ElementTree as ET
 
@@ -34,6 +35,20 @@ def test_the_first_line_is_the_answer_and_its_cause() -> None:
     assert json.loads(render_gate_json(story, generated_at=STARTED_AT))["headline"] == line
     assert JUnitXml.fromstring(render_gate_junit(story)).name == line
     assert f'<h1 class="fail">{line}</h1>' in render_gate_html(story).decode()
+
+
+def test_a_report_names_the_release_it_is_about() -> None:
+    """In every format, where somebody named one; whoever is asked in a month what the file in hand was about finds it there."""
+    story = replace(make_story(), release="2026.11.3")
+    about = "Release 2026.11.3, target stand-in"
+    stream = io.StringIO()
+    print_story(story, Console(file=stream, width=80), quiet=False)
+    assert about in stream.getvalue()
+    assert about in render_gate_markdown(story).decode().replace("\\", "")
+    assert about in render_gate_html(story).decode()
+    assert about in render_gate_junit(story).decode()
+    assert json.loads(render_gate_json(story, generated_at=STARTED_AT))["release"] == "2026.11.3"
+    assert json.loads(render_gate_json(make_story(), generated_at=STARTED_AT))["release"] is None
 
 
 @pytest.mark.parametrize(
