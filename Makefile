@@ -6,6 +6,8 @@ WORKERS ?= 2
 TESTS ?=
 VENV := .venv
 BIN := $(VENV)/bin
+# Tests start hundreds of processes: where this is set, each would compile our modules anew, a fifth of its start.
+unexport PYTHONDONTWRITEBYTECODE
 PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
 
 .DEFAULT_GOAL := help
