@@ -20,6 +20,7 @@ OWN = ("collector", "console", "fixtures", "probes", "scenarios", "slo")
 ENVIRONMENT = Path(__file__).resolve().parent / ".venv"
 
 UNFIT = ""
+LACKING = "this Python has no module {!r}"
 if sys.version_info < OLDEST:
     UNFIT = "this Python is {}.{}, and 3.11 or newer is needed".format(*sys.version_info[:2])
 else:
@@ -28,20 +29,27 @@ else:
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] in OWN:
             raise
-        UNFIT = f"this Python has no module {error.name!r}"
+        UNFIT = LACKING.format(error.name)
 
 
 def main(argv: list[str] | None = None) -> int:
     """Do what the arguments ask for; the exit code is 0, 1, 2, 3 or 4 (docs/reference/cli.md)."""
-    return hand_over() if UNFIT else console_main(argv)
+    if UNFIT:
+        return hand_over(UNFIT)
+    try:
+        return console_main(argv)  # loads the command's own modules only now
+    except ModuleNotFoundError as missing:
+        if (missing.name or "").partition(".")[0] in OWN:
+            raise
+        return hand_over(LACKING.format(missing.name))
 
 
-def hand_over() -> int:
-    """Become the Python of the environment beside this file; without one, say what to do and return 2."""
+def hand_over(unfit: str) -> int:
+    """Become the Python of the environment beside this file; without one, say what is `unfit` and what to do, and return 2."""
     python = ENVIRONMENT / "bin" / "python"
     if python.exists() and Path(sys.prefix).resolve() != ENVIRONMENT:
         os.execv(python, [str(python), str(Path(__file__).resolve()), *sys.argv[1:]])  # noqa: S606 - arguments as a list
-    sys.stderr.write(f"error: {UNFIT}\n  where: {sys.executable}\n")
+    sys.stderr.write(f"error: {unfit}\n  where: {sys.executable}\n")
     sys.stderr.write("  next:  run `make setup`, then `.venv/bin/python runner.py ...`\n")
     return 2
 

@@ -1,7 +1,8 @@
 """The command from its arguments to its exit code: configure, dispatch, and tell a person what went wrong.
 
 The one place that turns errors into exit codes: 2 for what a person must change, 3 for what this host lacks and for our own
-bugs. Commands join `_COMMANDS`. Refuses to let a traceback be the message. Called by `runner.py`.
+bugs. Commands join `_COMMANDS`. Refuses to let a traceback be the message. Called by `runner.py`, which knows what to do where a
+library is missing.
 """
 
 from __future__ import annotations
@@ -19,10 +20,7 @@ from rich.console import Console
 
 from console.arguments import Arguments, parse_arguments
 from console.desk import Desk
-from console.listing import list_scenarios
 from console.logs import configure_logs
-from console.session import run_session
-from console.show import show_runs
 from console.stand_in import run_in_foreground
 from console.stopping import orderly_stop
 from console.verdict import ExitCode
@@ -34,16 +32,10 @@ __all__ = ["main"]
 
 log = structlog.get_logger(__name__)
 
-_COMMANDS: Mapping[str, Callable[[Desk], Awaitable[ExitCode]]] = {
-    "": run_session,
-    "list": list_scenarios,
-    "show": show_runs,
-}
-
-
 _ASK = "ask"
 _SHOW_STORED = "show --database"
-_SERVICES = {
+_COMMANDS: Mapping[str, str] = {
+    "": "console.session:run_session",
     _ASK: "console.remote_command:ask_regions",
     "alerts": "console.incident_command:run_alerts",
     "broker-config": "console.broker_command:write_broker_config",
@@ -52,11 +44,13 @@ _SERVICES = {
     "export": "console.archive_command:export_results",
     "fleet": "console.fleet_command:run_fleet",
     "import": "console.archive_command:import_results",
+    "list": "console.listing:list_scenarios",
     "report": "console.report_command:run_report",
     "maintenance": "console.maintenance_command:run_maintenance",
     "replay": "console.replay_command:run_replay",
     "releases": "console.releases_command:run_releases",
     "rescore": "console.rescore_command:rescore",
+    "show": "console.show:show_runs",
     "simulate": "console.simulate_command:simulate_month",
     "smoke": "console.smoke_command:run_smoke",
     _SHOW_STORED: "console.show_stored:show_stored",
@@ -65,7 +59,7 @@ _SERVICES = {
     "status": "console.status_command:show_status",
     "worker": "console.worker_command:run_worker",
 }
-"""Loaded when asked for: database and broker libraries would double the start of a run on demand (measured: 1.0 to 2.1 s)."""
+"""Loaded when asked for: the libraries for a database, a broker and a browser take longer to load than most commands to run."""
 _UNTIL_STOPPED = ("collector", "worker")
 """To be stopped is how these end well, also when they had not yet begun: whoever watches over them must see no failure."""
 
@@ -79,7 +73,10 @@ class _PersonConsole(Console):
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Do what `argv` asks for and return the exit code; argparse exits by itself for --help, --version and usage."""
+    """Do what `argv` asks for and return the exit code; argparse exits by itself for --help, --version and usage.
+
+    Raises ModuleNotFoundError where this Python lacks a library that the command needs.
+    """
     try:
         arguments = parse_arguments(sys.argv[1:] if argv is None else argv)
         talks = arguments.command in _UNTIL_STOPPED and not arguments.quiet
@@ -92,6 +89,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except FleetError as error:
         _tell_error(error)
         return ExitCode.USAGE if isinstance(error, OperatorError) else ExitCode.INCONCLUSIVE
+    except ModuleNotFoundError:
+        raise
     except Exception as error:
         log.exception("runner.crashed")
         _tell_error(BugError(f"{type(error).__name__}: {error}", remedy="This is a bug of ours; please report it"))
@@ -131,9 +130,7 @@ def _service_of(arguments: Arguments) -> str:
 
 
 def _command(name: str) -> Callable[[Desk], Awaitable[ExitCode]]:
-    if name in _COMMANDS:
-        return _COMMANDS[name]
-    module_name, _, function = _SERVICES[name].partition(":")
+    module_name, _, function = _COMMANDS[name].partition(":")
     found: Callable[[Desk], Awaitable[ExitCode]] = getattr(importlib.import_module(module_name), function)
     return found
 

@@ -51,6 +51,17 @@ def test_without_the_dependencies_it_says_what_to_type(tmp_path: Path, bare_pyth
     assert "Traceback" not in done.stderr
 
 
+def test_a_library_that_only_this_command_needs_is_missed_in_the_same_words(tmp_path: Path) -> None:
+    """Commands load what they need when they are asked for; a Python that has the rest says the same, and what to type."""
+    runner = checkout(tmp_path / "checkout")
+    (runner.parent / "playwright.py").write_text("raise ModuleNotFoundError(name='playwright')\n")
+    done = start(sys.executable, runner)
+    assert done.returncode == 2
+    assert "this Python has no module 'playwright'" in done.stderr
+    assert "make setup" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def test_the_environment_beside_it_takes_over(tmp_path: Path, bare_python: str) -> None:
     """After `make setup` any Python will do: the one in `.venv` does the work."""
     runner = checkout(tmp_path / "checkout")
