@@ -7,7 +7,7 @@ Called by `console.session` and `console.demo`.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -51,8 +51,13 @@ def own_folders(folder: Path | None) -> tuple[Path, ...]:
 
 
 @asynccontextmanager
-async def open_target(asked: str, settings: Settings, *, say: Say) -> AsyncIterator[ChosenTarget]:
-    """The target that was asked for or is configured; with neither, a stand-in for the length of the block. Says which."""
+async def open_target(
+    asked: str, settings: Settings, specs: Iterable[ScenarioSpec], *, say: Say
+) -> AsyncIterator[ChosenTarget]:
+    """The target that was asked for or is configured; with neither, a stand-in fit for `specs` for the length of the block.
+
+    Says which.
+    """
     folders = own_folders(settings.targets_dir)
     name = asked or settings.target
     if name:
@@ -62,14 +67,18 @@ async def open_target(asked: str, settings: Settings, *, say: Say) -> AsyncItera
         yield ChosenTarget(target, chosen_by)
         return
     say("Probing a stand-in that is started for it: no target is configured (--target names one)")
-    async with open_stand_in(settings, say=say) as chosen:
+    async with open_stand_in(settings, specs, say=say) as chosen:
         yield chosen
 
 
 @asynccontextmanager
-async def open_stand_in(settings: Settings, *, say: Say) -> AsyncIterator[ChosenTarget]:
-    """A stand-in of our own for the length of the block."""
-    async with start_stand_in() as stand_in:
+async def open_stand_in(settings: Settings, specs: Iterable[ScenarioSpec], *, say: Say) -> AsyncIterator[ChosenTarget]:
+    """A stand-in of our own for the length of the block, on which `specs` will run.
+
+    Where none of them writes no part will be measured: nobody waits for the kernels, and no run is timed beside their start.
+    """
+    options = () if any(spec.writes for spec in specs) else ("--warm", "0")
+    async with start_stand_in(options) as stand_in:
         target = load_target(
             _STAND_IN,
             environ=settings.environ,

@@ -70,7 +70,7 @@ async def run_demo(desk: Desk) -> ExitCode:
     """Show what the fleet does on a machine that has nothing else; 0 when everything was as it should be."""
     registry = load_scenarios(desk.arguments, desk.settings)
     desk.say("Probing a stand-in that is started for the demo")
-    async with open_stand_in(desk.settings, say=desk.say) as chosen:
+    async with open_stand_in(desk.settings, registry, say=desk.say) as chosen:
         choice = choose_scenarios(["*"], registry, chosen.target)
         in_order = await _show_fleet(desk, chosen)
         if desk.stop.asked():

@@ -30,6 +30,7 @@ from console.lane_kit import LaneOptions, Plan, make_plan
 from console.pages_wiring import place_for_pages
 from console.verdict import ExitCode
 from console.watching import until_told
+from console.wiring import load_scenarios
 from console.worker_command import RegionWorker, lane_options
 from probes.settings import Settings
 from probes.worker import WorkerReport
@@ -63,7 +64,9 @@ async def run_fleet(desk: Desk) -> ExitCode:
 
     The code says how the fleet did, not how the platform is: that is what the table is for.
     """
-    async with open_target(desk.arguments.target, desk.settings, say=desk.say) as chosen:
+    # A name that does not exist is told before a stand-in is started for it.
+    specs = load_scenarios(desk.arguments, desk.settings).select(desk.arguments.scenarios or ("*",))
+    async with open_target(desk.arguments.target, desk.settings, specs, say=desk.say) as chosen:
         folder = desk.settings.state_dir / _STAND_IN_FOLDER if chosen.stand_in else desk.settings.state_dir
         code = await show_fleet(desk, chosen, folder)
     database = desk.arguments.database or (str(folder / _DATABASE) if chosen.stand_in else "")

@@ -35,12 +35,13 @@ async def run_replay(desk: Desk) -> ExitCode:
     bundle = read_bundle(Path(arguments.rest[0]))
     head = bundle.head
     registry = load_scenarios(arguments, desk.settings)
+    specs = registry.select([head.scenario])
     desk.say(f"Bundle of {head.scenario}, made {head.made_at:%Y-%m-%d %H:%M:%S} UTC: {failure_text(bundle.run)}")
     fresh = head.circumstances.is_stand_in and not arguments.target
     opened = (
-        open_stand_in(desk.settings, say=desk.say)
+        open_stand_in(desk.settings, specs, say=desk.say)
         if fresh
-        else open_target(arguments.target or head.circumstances.target, desk.settings, say=desk.say)
+        else open_target(arguments.target or head.circumstances.target, desk.settings, specs, say=desk.say)
     )
     async with opened as chosen:
         (spec,) = choose_scenarios([head.scenario], registry, chosen.target).specs

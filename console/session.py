@@ -37,8 +37,9 @@ async def run_session(desk: Desk) -> ExitCode:
     _check_output_files(arguments)
     objectives = load_objectives(desk.settings.slo_dir, at=desk.clock.now())
     registry = load_scenarios(arguments, desk.settings)
-    registry.select(arguments.scenarios)  # a name that does not exist is told before a stand-in is started for it
-    async with open_target(arguments.target, desk.settings, say=desk.say) as chosen:
+    # A name that does not exist is told before a stand-in is started for it.
+    specs = registry.select(arguments.scenarios)
+    async with open_target(arguments.target, desk.settings, specs, say=desk.say) as chosen:
         choice = choose_scenarios(arguments.scenarios, registry, chosen.target)
         runs, notes = await _run(desk, choice, chosen)
         desk.stop.leave_be()

@@ -140,12 +140,12 @@ async def _gate(desk: Desk, session: _Session, registry: Registry) -> None:
     # Before a stand-in is started beside it: a wrong name should cost nobody that.
     baseline = _baseline_target(desk, options)
     async with AsyncExitStack() as opened:
-        chosen = None
+        chosen, specs = None, registry.select(arguments.scenarios or ("*",))
         if arguments.region:
-            specs = registry.select(arguments.scenarios)
             session.target = f"what is probed from {arguments.region}"
         else:
-            chosen = await opened.enter_async_context(open_target(arguments.target, desk.settings, say=desk.say))
+            opening = open_target(arguments.target, desk.settings, specs, say=desk.say)
+            chosen = await opened.enter_async_context(opening)
             choice = choose_scenarios(arguments.scenarios or ("*",), registry, chosen.target)
             specs, session.left_out, session.target = choice.specs, choice.left_out, chosen.target.name
         store = RunStore(desk.settings.state_dir)

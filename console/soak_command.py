@@ -55,9 +55,9 @@ async def run_soak(desk: Desk) -> ExitCode:
     desk.stop.means(ExitCode.UNDECIDED)
     registry = load_scenarios(arguments, desk.settings)
     globs = arguments.scenarios or ("*",)
-    registry.select(globs)
+    specs = registry.select(globs)
     seed = secrets.randbits(_SEED_BITS) if arguments.seed is None else arguments.seed
-    async with open_target(arguments.target, desk.settings, say=desk.say) as chosen:
+    async with open_target(arguments.target, desk.settings, specs, say=desk.say) as chosen:
         choice = choose_scenarios(globs, registry, chosen.target)
         watch = SoakWatch([spec.name for spec in choice.specs], options.exclude, options.alpha)
         desk.say(_announcement(watch, options, arguments.for_s))

@@ -26,7 +26,7 @@ AT = datetime(2026, 9, 1, 12, 0, tzinfo=UTC)
 @pytest.fixture(scope="module")
 def stand_in() -> Iterator[StandIn]:
     """The platform with its telemetry."""
-    with start_stand_in("--workers", "1") as running:
+    with start_stand_in("--warm", "0") as running:
         yield running
 
 

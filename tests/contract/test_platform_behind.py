@@ -22,7 +22,7 @@ KEYS = re.compile(r"<Key>(daily/backup-(\d{4}-\d{2}-\d{2})\.sql\.gz)</Key>")
 @pytest.fixture(scope="module")
 def stand_in() -> Iterator[StandIn]:
     """One stand-in for all tests of this file."""
-    with start_stand_in("--workers", "1") as running:
+    with start_stand_in("--warm", "0") as running:
         yield running
 
 

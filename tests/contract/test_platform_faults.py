@@ -18,7 +18,7 @@ SITES = ("api", "web", "cad", "host")
 @pytest.fixture(scope="module")
 def stand_in() -> Iterator[StandIn]:
     """One platform for the whole file; each test leaves it without faults."""
-    with start_stand_in() as found:
+    with start_stand_in("--workers", "1") as found:
         yield found
 
 

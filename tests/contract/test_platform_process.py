@@ -78,6 +78,15 @@ def test_a_part_that_takes_too_long_or_too_much_costs_its_sender_only() -> None:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_without_a_warm_process_the_first_part_starts_one() -> None:
+    """`--warm 0`: whoever sends no part pays for no kernel, and a part that comes is measured as ever."""
+    with start_stand_in("--warm", "0") as stand_in:
+        assert children(stand_in.pid) == []
+        assert measures_the_bracket(stand_in)
+        assert len(children(stand_in.pid)) == 1
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_a_measuring_process_that_dies_is_replaced(stand_in: StandIn) -> None:
     """Whoever kills it: the next analysis is right, and nobody sees a 5xx."""
     (worker,) = children(stand_in.pid)
@@ -123,7 +132,7 @@ def test_it_ends_when_its_parent_dies() -> None:
 
 def test_tls_is_trusted_through_its_own_authority_and_expires_on_demand() -> None:
     """Every site shows a certificate for loopback; the fault makes the same sites show one that has expired, and back."""
-    with start_stand_in("--tls", "--workers", "1") as stand_in:
+    with start_stand_in("--tls", "--warm", "0") as stand_in:
         assert len(stand_in.spki) == 1
         for site in ("api", "web", "cad", "host"):
             assert stand_in.urls[site].startswith("https://127.0.0.1:")
@@ -135,7 +144,7 @@ def test_tls_is_trusted_through_its_own_authority_and_expires_on_demand() -> Non
 
 def test_the_rate_limit_is_kept_per_route() -> None:
     """The fourth of three allowed requests answers 429 and says when to come back; another route is not affected."""
-    with start_stand_in("--rate-limit", "3", "--workers", "1") as stand_in:
+    with start_stand_in("--rate-limit", "3", "--warm", "0") as stand_in:
         statuses = [stand_in.call("GET", "web", "/health").status for _ in range(6)]
         # A minute may begin in between; then three more are allowed.
         assert statuses.count(429) >= 1 or statuses == [200] * 6

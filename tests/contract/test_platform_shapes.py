@@ -19,7 +19,7 @@ TRACE = "0af7651916cd43dd8448eb211c80319c"
 @pytest.fixture(scope="module")
 def stand_in() -> Iterator[StandIn]:
     """One platform for the whole file."""
-    with start_stand_in() as found:
+    with start_stand_in("--workers", "1") as found:
         yield found
 
 

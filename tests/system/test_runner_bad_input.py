@@ -34,7 +34,7 @@ CLOSED_PORT = "http://127.0.0.1:9"
 @pytest.fixture(scope="module")
 def urls() -> Iterator[dict[str, str]]:
     """A stand-in that all tests of this file share; none of them breaks it."""
-    with start_stand_in() as stand_in:
+    with start_stand_in("--warm", "0") as stand_in:
         yield dict(stand_in.urls)
 
 

@@ -20,14 +20,14 @@ from tests.runner_kit import ROOT, Runner, write_target
 @pytest.fixture(scope="module")
 def urls() -> Iterator[dict[str, str]]:
     """A healthy stand-in for this file."""
-    with start_stand_in() as stand_in:
+    with start_stand_in("--warm", "0") as stand_in:
         yield dict(stand_in.urls)
 
 
 @pytest.fixture(scope="module")
 def faulty_urls() -> Iterator[dict[str, str]]:
     """One that answers 201 to every price, and 0."""
-    with start_stand_in("--fault", "zero-price") as stand_in:
+    with start_stand_in("--fault", "zero-price", "--workers", "1") as stand_in:
         yield dict(stand_in.urls)
 
 

@@ -46,7 +46,7 @@ CANARY = "INSERT INTO public.canary VALUES (now() - interval '90 minutes');"
 @pytest_asyncio.fixture(loop_scope="module", scope="module")
 async def stand_in() -> AsyncIterator[StandIn]:
     """One stand-in for all tests of this file."""
-    async with start_stand_in(["--workers", "1"]) as running:
+    async with start_stand_in(["--warm", "0"]) as running:
         yield running
 
 

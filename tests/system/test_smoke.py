@@ -63,7 +63,7 @@ QUICK = ("--exclude", "40%")
 @pytest.fixture(scope="module")
 def urls() -> Iterator[dict[str, str]]:
     """A stand-in whose faults are switched on and off."""
-    with start_stand_in() as stand_in:
+    with start_stand_in("--warm", "1") as stand_in:
         yield dict(stand_in.urls)
 
 

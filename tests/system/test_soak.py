@@ -19,7 +19,7 @@ SHORT = ("--for", "6s", "--every", "200ms", "--exclude", "60%")
 @pytest.fixture(scope="module")
 def urls() -> Iterator[dict[str, str]]:
     """A stand-in for this file."""
-    with start_stand_in() as stand_in:
+    with start_stand_in("--warm", "0") as stand_in:
         yield dict(stand_in.urls)
 
 
