@@ -8,7 +8,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 # Tests start hundreds of processes: where this is set, each would compile our modules anew, a fifth of its start.
 unexport PYTHONDONTWRITEBYTECODE
-PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
+PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 .DEFAULT_GOAL := help
 .PHONY: help setup setup-tests setup-bench demo test test-slow check format lint types imports docs bench image-test lock wheel clean

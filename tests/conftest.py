@@ -1,4 +1,4 @@
-"""What every test shares: no silent skip in CI, nothing beside a test that measures, a free port.
+"""What every test shares: no silent skip in CI, nothing beside a test that measures, slow files first, a free port.
 
 Fixtures of one area live with its tests. The seed of a run is printed by pytest-randomly in the head of the report.
 Called by pytest; under xdist once in every worker.
@@ -24,6 +24,9 @@ hypothesis.settings.load_profile("fleet")
 
 SKIPS_ALLOWED_IN_CI: dict[str, str] = {}
 """Part of a skip's reason -> why CI may do without that test. Everything else that is skipped in CI has failed."""
+
+SLOWEST_FIRST = ("system", "integration", "contract", "unit")
+"""Folders below tests/. What comes last are files of quick tests, so that no worker waits long for the other one at the end."""
 
 _TURNS = "TESTS_TURNS_FOLDER"
 _PAGES = "PROBE_FLEET_PAGES_LISTEN"
@@ -88,10 +91,31 @@ def pytest_configure(config: pytest.Config) -> None:
         config.add_cleanup(folder.cleanup)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files that measure come first, so that others wait for the machine once, then folders as they are slow; else at random."""
+    wishes: dict[Path, list[bool]] = {}
+    for item in items:
+        wishes.setdefault(item.path, []).append(_is_alone(item))
+
+    order = {path: number for number, path in enumerate(wishes)}
+
+    def place(item: pytest.Item) -> tuple[int, int, int, bool]:
+        folder, of_file = item.path.parent.name, wishes[item.path]
+        place_of_folder = SLOWEST_FIRST.index(folder) if folder in SLOWEST_FIRST else len(SLOWEST_FIRST)
+        return -all(of_file) - any(of_file), place_of_folder, order[item.path], not _is_alone(item)
+
+    items.sort(key=place)
+
+
+def _is_alone(item: pytest.Item) -> bool:
+    """A `serial` test."""
+    return item.get_closest_marker("serial") is not None
+
+
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
     """A `serial` test has the machine to itself; the wait for it is outside of every test's time limit."""
-    with _turn(Path(os.environ[_TURNS]), alone=item.get_closest_marker("serial") is not None):
+    with _turn(Path(os.environ[_TURNS]), alone=_is_alone(item)):
         return (yield)
 
 
