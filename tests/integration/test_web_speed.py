@@ -10,6 +10,7 @@ from typing import Final
 
 import aiohttp
 import pytest
+import pytest_asyncio
 
 from collector.scoring import Scorer
 from collector.store import Store, open_store
@@ -20,6 +21,8 @@ from tests.clock import JumpingClock
 from tests.page_kit import DESK, PHONE, look_at, open_browser
 from tests.store_kit import NOW, deliver, run_at, run_entry
 from tests.web_kit import Pages, QuickClock, site_over
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 REGIONS: Final = tuple(f"region-{number:02}" for number in range(1, 13))
 SCENARIOS: Final = ("api-health", "quote", *(f"journey-{number:02}" for number in range(1, 39)))
@@ -53,10 +56,10 @@ async def open_large(folder: Path, *, slots: int, every: timedelta, clock: Clock
             yield Pages(url, session)
 
 
-@pytest.fixture
-async def large(tmp_path: Path) -> AsyncIterator[Pages]:
-    """An hour of it."""
-    async for pages in open_large(tmp_path, slots=2, every=timedelta(minutes=30)):
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def large(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Pages]:
+    """An hour of it, for tests that only read."""
+    async for pages in open_large(tmp_path_factory.mktemp("large"), slots=2, every=timedelta(minutes=30)):
         yield pages
 
 
