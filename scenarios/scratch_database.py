@@ -29,9 +29,20 @@ MOST_ERRORS_BYTES = 65_536
 SQL_ERROR = 3
 """psql's exit code for an error in what it was fed. Source: psql(1), "Exit Status"."""
 
-OURS = re.compile(r"(?:ERROR|FATAL|PANIC):\s+(?:08|28|53|57|58|XX|42501)")
-"""SQLSTATEs that blame the server or our account on it. Source: PostgreSQL, Appendix A (08 connection, 28 authorization, 53
-resources, 57 operator intervention, 58 system error, XX internal, 42501 privilege)."""
+STATE = re.compile(r":  ([0-9A-Z]{5}): ")
+"""An SQLSTATE as psql shows it with every message when it is verbose; the word before it is in the server's own language."""
+
+NO_ERROR = ("00", "01", "02")
+OURS = ("08", "28", "53", "57", "58", "XX", "42501")
+"""SQLSTATEs that blame the server or our account on it. Source: PostgreSQL, Appendix A (00 to 02 success, warning and no data,
+08 connection, 28 authorization, 53 resources, 57 operator intervention, 58 system error, XX internal, 42501 privilege)."""
+
+LACKING = ("0A000", "42704")
+"""SQLSTATEs of what a dump asks for and the server has not got: an extension, a role, a tablespace, a setting of a newer version.
+A dump of one database defines all else that it names."""
+
+MISWRITTEN = ("42601",)
+"""The SQLSTATE of a syntax error: in a statement of ours, never of the dump."""
 
 PARAMETERS = {
     "host": "PGHOST",
@@ -107,7 +118,7 @@ class ScratchServer:
     async def ask(self, sql: str, database: str) -> tuple[str, str]:
         """What a statement about the dump's content answers, and what is wrong with it; DependencyError when the server is."""
         code, answer, errors = await self._run(["-c", sql], _checked(database))
-        return answer.strip(), self._finding(code, errors)
+        return answer.strip(), self._finding(code, errors, MISWRITTEN)
 
     async def restore(self, database: str, texts: AsyncIterator[bytes]) -> str:
         """Execute a dump in the database, all or nothing; what is wrong with the dump, or an empty text.
@@ -116,19 +127,23 @@ class ScratchServer:
         """
         arguments = ["--single-transaction", "-f", "-"]
         code, _, errors = await self._run(arguments, _checked(database), RestrictedSql(secrets.token_hex(16)), texts)
-        return self._finding(code, errors)
+        return self._finding(code, errors, LACKING)
 
-    def _finding(self, code: int, errors: str) -> str:
+    def _finding(self, code: int, errors: str, also_ours: tuple[str, ...]) -> str:
         if code == 0:
             return ""
-        if code != SQL_ERROR and "ERROR:" not in errors:
+        states = [state for state in STATE.findall(errors) if not state.startswith(NO_ERROR)]
+        if code != SQL_ERROR and not states:
             raise self._dependency(errors)
-        if OURS.search(errors) or "invalid command \\restrict" in errors:
+        if any(state.startswith((*OURS, *also_ours)) for state in states) or "invalid command \\restrict" in errors:
             raise self._dependency(errors)
         return _shown(errors)
 
     def _dependency(self, errors: str) -> DependencyError:
-        remedy = "Look at the server in [drill]; its account needs CREATEDB"
+        remedy = (
+            "Look at [drill]: its server's account needs CREATEDB, the server all roles and extensions that the dump names,"
+            " and at least the version that made the dump"
+        )
         if "invalid command \\restrict" in errors:
             remedy = "Update psql: it needs \\restrict (18, 17.6, 16.10, 15.14, 14.19, 13.22 or later)"
         return DependencyError(

@@ -291,8 +291,8 @@ async def test_the_newest_backup_comes_back_with_its_canary(
     assert (effect.kind, effect.fate) == ("scratch-database", "deleted")
 
 
-async def restored(drilling: RunEnvironment, sql: str) -> Run:
-    """A drill of a bucket with one dump of our own."""
+async def restored(drilling: RunEnvironment, sql: str, **changes: object) -> Run:
+    """A drill of a bucket with one dump of our own; `changes` are to the description of the drill."""
     content = gzip.compress(sql.encode())
 
     async def answer(request: web.Request) -> web.StreamResponse:
@@ -303,7 +303,7 @@ async def restored(drilling: RunEnvironment, sql: str) -> Run:
     async with open_target({"/stand-in-backups/{key:.*}": answer}) as bucket:
         target = drilling.target
         assert target.drill is not None
-        drill = target.drill.model_copy(update={"tables": {"public.canary": 1}})
+        drill = target.drill.model_copy(update={"tables": {"public.canary": 1}, **changes})
         bases = {**target.bases, "backups": bucket.url}
         return await run_built_in("restore-drill", replace(drilling, target=replace(target, bases=bases, drill=drill)))
 
@@ -338,6 +338,33 @@ async def test_a_dump_that_does_not_come_back_is_the_platforms_failure(
     assert (run.failed_step, run.failure.kind) == (step, FailureKind.ASSERTION), describe(run)
     assert words in run.failure.message
     assert await left_on(postgres) == set()
+
+
+@pytest.mark.parametrize(
+    ("asks", "words"),
+    [
+        ("ALTER TABLE public.canary OWNER TO nobody_here;", 'role "nobody_here" does not exist'),
+        ("CREATE EXTENSION from_elsewhere;", 'extension "from_elsewhere" is not available'),
+        ("SET setting_of_next_year = 0;", "setting_of_next_year"),
+    ],
+    ids=["role", "extension", "newer version"],
+)
+async def test_what_our_scratch_server_lacks_is_no_fault_of_the_dump(
+    drilling: RunEnvironment, postgres: PostgresServer, asks: str, words: str
+) -> None:
+    """The backup may be perfect: the run is inconclusive, says what is missing, and what to do."""
+    run = await restored(drilling, DUMP.format(middle=f"{CANARY}\n{asks}"))
+    assert run.outcome is Outcome.INCONCLUSIVE, describe(run)
+    assert run.failure is not None
+    assert words in run.failure.message
+    assert "Look at [drill]" in run.failure.message
+    assert await left_on(postgres) == set()
+
+
+async def test_a_canary_that_is_no_sql_is_our_fault(drilling: RunEnvironment) -> None:
+    """A slip in the description says nothing about the backup."""
+    run = await restored(drilling, DUMP.format(middle=CANARY), canary="SELEC max(written_at) FROM public.canary")
+    assert run.outcome is Outcome.INCONCLUSIVE, describe(run)
 
 
 async def test_a_server_that_cannot_be_reached_is_our_fault(environment: RunEnvironment) -> None:
