@@ -8,9 +8,12 @@ time only if it is still the same object, so that neither memory nor disk of the
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Mapping
+from typing import NoReturn
 from urllib.parse import quote, urlencode, urlsplit
 
+from probes.errors import DependencyError, OperatorError
 from probes.http import HttpResponse
 from probes.journey import Journey
 from probes.records import FailureKind
@@ -23,6 +26,15 @@ __all__ = ["PIECE_BYTES", "BackupStore", "open_store"]
 PIECE_BYTES = 4 * 1024 * 1024
 MOST_PAGES = 20
 NO_HEADERS: Mapping[str, str] = {}
+REFUSED = 403
+GONE = 404
+CODE = re.compile(rb"<Code>\s*(\w+)\s*</Code>")
+CLOCK_IS_OFF = "RequestTimeTooSkewed"
+KEY_REFUSED = frozenset({
+    "AccessDenied", "ExpiredToken", "InvalidAccessKeyId", "InvalidSecurity", "InvalidToken", "SignatureDoesNotMatch",
+    "TokenRefreshRequired",
+})  # fmt: skip
+"""What S3 says of a key that is wrong, expired, or may not read. Source: Amazon S3 API reference, "Error responses"."""
 
 
 async def open_store(probe: Journey, described: Backups) -> BackupStore:
@@ -78,7 +90,7 @@ class BackupStore:
         if backup.etag:
             headers["If-Match"] = backup.etag
         whole = (200,) if length >= backup.size_bytes else ()
-        response = await self._get(f"{self._url}/{quote(backup.key)}", headers, (206, *whole), keep_body=False)
+        response = await self._get(self._url_of(backup), headers, (206, *whole), keep_body=False)
         wanted = last - first + 1
         self._probe.expect(
             f"length of {backup.key}",
@@ -88,14 +100,39 @@ class BackupStore:
         )
         return response.body
 
+    async def is_there(self, backup: StoredBackup) -> bool:
+        """False when it was removed since it was listed."""
+        response = await self._get(self._url_of(backup), {"Range": "bytes=0-0"}, (200, 206, GONE), keep_body=False)
+        return response.status != GONE
+
     async def pieces(self, backup: StoredBackup) -> AsyncIterator[bytes]:
         """The whole object, piece by piece."""
         for first in range(0, backup.size_bytes, PIECE_BYTES):
             yield await self.part(backup, first, PIECE_BYTES)
+
+    def _url_of(self, backup: StoredBackup) -> str:
+        return f"{self._url}/{quote(backup.key)}"
 
     async def _get(
         self, url: str, headers: Mapping[str, str], accept: tuple[int, ...], *, keep_body: bool = True
     ) -> HttpResponse:
         """A signed request; what is in a backup never goes into evidence: it is the platform's customers' data."""
         signed = self._signer.headers("GET", url, headers)
-        return await self._probe.request("GET", url, headers=signed, accept=accept, keep_body=keep_body)
+        response = await self._probe.request("GET", url, headers=signed, accept=(*accept, REFUSED), keep_body=keep_body)
+        if response.status == REFUSED:
+            self._explain_refusal(response)
+        return response
+
+    def _explain_refusal(self, response: HttpResponse) -> NoReturn:
+        """The key is the probe's own, and nobody else's work depends on it: that it is refused says nothing of the backups."""
+        match = CODE.search(response.body)
+        code = match[1].decode() if match else ""
+        if code == CLOCK_IS_OFF:
+            raise DependencyError(f"the bucket finds this host's clock too far off ({code})", remedy="Set the clock")
+        if code in KEY_REFUSED:
+            raise OperatorError(
+                f"the bucket refuses the key of this probe ({code})",
+                where=" and ".join(f"secret {name}" for name in BACKUP_SECRETS),
+                remedy="Give it a key that may list and read the bucket",
+            )
+        self._probe.fail(FailureKind.STATUS, f"GET {response.url} answered {response.status} {code}".rstrip())

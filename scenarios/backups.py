@@ -37,8 +37,13 @@ async def backups(probe: Journey) -> None:
         found = await store.list()
         step.set("backup.count", len(found))
         expect_every_day(probe, described, found)
+    due = days_due(described, probe.clock.now(), [backup.day for backup in found])
     for number, backup in enumerate(found[: described.keep_days + 1]):
         async with probe.step("verify", deadline_s=time_for(backup), keep_going=True) as step:
+            if backup.day not in due and not await store.is_there(backup):
+                # Old enough to be removed, and removed since it was listed: no word about it, good or bad.
+                step.set("backup.read", "gone")
+                continue
             describe_backup(step, backup, probe.clock.now())
             expect_plausible(probe, described, backup)
             if number == 0 or backup.size_bytes <= described.whole_bytes:

@@ -142,14 +142,66 @@ async def test_an_empty_backup_fails_its_own_day_and_no_other(stand_in: StandIn,
     assert failed.failure.kind is FailureKind.ASSERTION
 
 
-async def test_a_wrong_key_is_the_answers_status_and_stands_in_no_record(environment: RunEnvironment) -> None:
-    """The signature is checked by the other side: 403, and no secret in what was recorded."""
+async def test_a_key_of_ours_that_is_refused_says_nothing_about_the_backups(environment: RunEnvironment) -> None:
+    """The signature is checked by the other side: the run is inconclusive, and no secret stands in what was recorded."""
     environ = {"STAND_IN_BACKUPS_SECRET_KEY": "another-key-than-that"}
     run = await run_built_in("backups", replace(environment, target=replace(environment.target, environ=environ)))
+    assert run.outcome is Outcome.INCONCLUSIVE, describe(run)
     assert run.failure is not None
-    assert (run.failed_step, run.failure.kind) == ("list", FailureKind.STATUS)
+    assert run.failed_step == "list"
     assert "SignatureDoesNotMatch" in run.failure.message
+    assert "backups_secret_key" in run.failure.message
     assert "another-key-than-that" not in repr(run)
+
+
+@pytest.mark.parametrize(
+    ("code", "outcome"),
+    [
+        ("RequestTimeTooSkewed", Outcome.INCONCLUSIVE),
+        ("ExpiredToken", Outcome.INCONCLUSIVE),
+        ("AccountProblem", Outcome.FAIL),
+        ("", Outcome.FAIL),
+    ],
+)
+async def test_a_refusal_is_ours_only_where_the_bucket_blames_key_or_clock(
+    environment: RunEnvironment, code: str, outcome: Outcome
+) -> None:
+    """An account that was closed takes the platform's backups along; a bare 403 may be anything."""
+
+    async def answer(_request: web.Request) -> web.StreamResponse:
+        return web.Response(status=403, text=f"<Error><Code>{code}</Code></Error>" if code else "no")
+
+    async with open_target({"/stand-in-backups/": answer}) as bucket:
+        bases = {**environment.target.bases, "backups": bucket.url}
+        run = await run_built_in("backups", replace(environment, target=replace(environment.target, bases=bases)))
+    assert (run.outcome, run.failed_step) == (outcome, "list"), describe(run)
+
+
+@pytest.mark.parametrize("gone", [False, True])
+async def test_a_backup_that_need_not_be_there_any_more_may_be_gone_when_its_turn_comes(
+    environment: RunEnvironment, *, gone: bool
+) -> None:
+    """To remove it after it was listed is the platform's right; as long as it is there it is looked into like the others."""
+    content = gzip.compress(DUMP.format(middle=CANARY * 10).encode(), compresslevel=0)
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        if "list-type" in request.query:
+            return web.Response(body=listing_of(content, request.query.get("continuation-token", "")))
+        if gone and today(-1) in request.path:
+            return web.Response(status=404, text="<Error><Code>NoSuchKey</Code></Error>")
+        return web.Response(status=206, body=content)
+
+    async with open_target({"/stand-in-backups/{key:.*}": answer}) as bucket:
+        target = environment.target
+        bases = {**target.bases, "backups": bucket.url}
+        assert target.backups is not None
+        described = target.backups.model_copy(update={"keep_days": 1})
+        run = await run_built_in(
+            "backups", replace(environment, target=replace(target, bases=bases, backups=described))
+        )
+    assert run.outcome is Outcome.PASS, describe(run)
+    verified = [(step.attributes.get("backup.day"), step.attributes["backup.read"]) for step in run.steps[1:]]
+    assert verified == [(today(0), "whole"), (None, "gone") if gone else (today(-1), "whole")]
 
 
 async def test_a_long_backup_is_read_range_by_range_and_older_ones_at_both_ends(environment: RunEnvironment) -> None:
