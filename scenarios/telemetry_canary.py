@@ -5,11 +5,13 @@ from __future__ import annotations
 import uuid
 
 from probes.dsn import DSN_VALUE, parse_dsn
+from probes.errors import BugError, OperatorError
 from probes.journey import Journey
 from probes.registry import scenario
-from scenarios.calls import Done, call
+from scenarios.calls import Done, Refused, call
 
 NEEDS = ("send_errors", "read_errors", "send_events", "read_events")
+KEY_REFUSED = (401, 403)
 NO_WAY_TO_DELETE = "a test event, marked as one; it goes when the service forgets old events"
 
 
@@ -33,11 +35,26 @@ async def send_and_find(probe: Journey, kind: str) -> None:
     if not is_sent:
         return
     async with probe.step(f"visible-{kind}", keep_going=True) as step:
-        done = await call(probe, f"read_{kind}", given=given)
+        done = await read(probe, f"read_{kind}", given)
         step.set("telemetry.visible_after_s", (probe.clock.monotonic_ns() - sent_ns) / 1e9)
-        found = done.text("marker_found") if isinstance(done, Done) else ""
+        found = done.text("marker_found")
         effect.read_back = found == given["marker"]
         probe.expect_equal("marker", found, given["marker"])
+
+
+async def read(probe: Journey, operation: str, given: dict[str, str]) -> Done:
+    """Ask until the marker is there. A token of ours that is refused is ours: the platform sends its telemetry without it."""
+    secrets = [name for name in probe.target.operation(operation).placeholders() if name.startswith("secret.")]
+    done = await call(probe, operation, given=given, also_accept=KEY_REFUSED if secrets else ())
+    if isinstance(done, Refused):
+        raise BugError(f"{operation} may not be refused, and was")
+    if done.response.status in KEY_REFUSED and secrets:
+        raise OperatorError(
+            f"{operation}: the service refuses the token of this probe ({done.response.status})",
+            where=" and ".join(sorted(secrets)),
+            remedy="Give it one that may read",
+        )
+    return done
 
 
 def marker(probe: Journey) -> dict[str, str]:

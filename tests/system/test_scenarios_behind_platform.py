@@ -538,15 +538,29 @@ async def test_the_real_platforms_description_speaks_to_the_same_services(
 
 
 async def test_a_service_that_refuses_markers_does_not_keep_the_other_from_being_asked(
-    environment: RunEnvironment,
+    stand_in: StandIn, environment: RunEnvironment
 ) -> None:
-    """Error tracking has a wrong read token here, analytics has the same: both are asked, each fails by itself."""
+    """Error tracking does not take them: analytics is asked all the same."""
+    errors = environment.target.operation("send_errors")
+    wrong = errors.requests[0].model_copy(update={"url": "{telemetry}/not-there"})
+    operations = {**environment.target.operations, "send_errors": errors.model_copy(update={"requests": (wrong,)})}
+    run = await run_built_in(
+        "telemetry-canary", replace(environment, target=replace(environment.target, operations=operations))
+    )
+    ended = [(step.name, step.failure and step.failure.kind) for step in run.steps]
+    assert ended == [("send-errors", FailureKind.STATUS), ("send-events", None), ("visible-events", None)]
+
+
+async def test_a_token_of_ours_that_is_refused_says_nothing_about_the_telemetry(environment: RunEnvironment) -> None:
+    """The platform sends without it: the run is inconclusive and names the secret."""
     environ = {"STAND_IN_TELEMETRY_TOKEN": "a-wrong-token"}
     run = await run_built_in(
         "telemetry-canary", replace(environment, target=replace(environment.target, environ=environ))
     )
-    failed = [(step.name, step.failure.kind) for step in run.steps if step.failure is not None]
-    assert failed == [("visible-errors", FailureKind.STATUS), ("visible-events", FailureKind.STATUS)]
+    assert run.outcome is Outcome.INCONCLUSIVE, describe(run)
+    assert run.failure is not None
+    assert run.failed_step == "visible-errors"
+    assert "secret.telemetry_token" in run.failure.message
 
 
 # --- one region
