@@ -384,5 +384,9 @@ def _timeout(ledger: PhaseLedger, deadline_s: float) -> Failure:
     if ledger.phase is Phase.QUEUE:
         msg = f"this probe was too busy: the deadline of {deadline_s:g} s passed before the request could start"
         return Failure(FailureKind.INTERNAL, msg, "no_place")
+    if ledger.phase is Phase.DNS:
+        # As EAI_AGAIN, which the system's resolver says only after ten seconds and more.
+        msg = f"the resolver of this host did not answer within {deadline_s:g} s"
+        return Failure(FailureKind.INTERNAL, msg, "no_lookup")
     msg = f"no whole answer within {deadline_s:g} s: the deadline passed in the phase `{name}` ({ledger.describe()})"
     return Failure(FailureKind.TIMEOUT, msg, "timeout")

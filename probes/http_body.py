@@ -86,6 +86,26 @@ class FileRange:
     offset: int
     length: int
 
+    def read(self, most_bytes: int) -> bytes:
+        """The beginning of the stretch, one byte at least; raises BodyUnreadableError."""
+        try:
+            data = os.pread(self.fd, min(self.length, most_bytes), self.offset)
+        except OSError as error:
+            raise _unreadable(error) from error
+        if not data:
+            raise _shrunk()
+        return data
+
+    def read_into(self, buffer: memoryview) -> int:
+        """How many bytes of the beginning are now in the buffer, one at least; raises BodyUnreadableError."""
+        try:
+            read_bytes = os.preadv(self.fd, [buffer[: self.length]], self.offset)
+        except OSError as error:
+            raise _unreadable(error) from error
+        if not read_bytes:
+            raise _shrunk()
+        return read_bytes
+
 
 Segment = bytes | FileRange
 
@@ -101,6 +121,14 @@ class BodyPlan:
 
 class BodyUnreadableError(Exception):
     """A file of the body could not be opened or read: ours, never the target's."""
+
+
+def _unreadable(error: OSError) -> BodyUnreadableError:
+    return BodyUnreadableError(f"the request body cannot be read: {error.strerror}")
+
+
+def _shrunk() -> BodyUnreadableError:
+    return BodyUnreadableError("the request body became shorter while it was being sent")
 
 
 @dataclass(slots=True)
@@ -139,10 +167,9 @@ class _Draft:
             return
         tail_bytes = min(_TAIL_BYTES, last.length)
         start = last.length - tail_bytes
-        tail = os.pread(last.fd, tail_bytes, start)
+        tail = FileRange(last.fd, start, tail_bytes).read(tail_bytes)
         if len(tail) != tail_bytes:
-            msg = "the request body became shorter while it was being read"
-            raise BodyUnreadableError(msg)
+            raise _shrunk()
         self.segments.pop()
         if start:
             self.segments.append(FileRange(last.fd, last.offset, start))

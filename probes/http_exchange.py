@@ -10,14 +10,13 @@ from __future__ import annotations
 
 import asyncio
 import errno
-import os
 import ssl
 import time
 from collections import deque
 from collections.abc import Callable
 
 from probes.http_answer import AnswerReader
-from probes.http_body import BodyUnreadableError, FileRange, Segment
+from probes.http_body import FileRange, Segment
 from probes.http_deadline import Deadline
 from probes.http_failures import ExchangeFailed, lost_failure
 from probes.http_line import Arrival, Line
@@ -148,9 +147,6 @@ class ExchangeOnLine:
             before_ns = time.monotonic_ns()
             if isinstance(segment, FileRange):
                 taken = self._line.send_file(segment)
-                if taken == 0:
-                    raise _shrunk()
-                taken = taken or 0
             elif last:
                 taken = self._line.send_last(segment)
             else:
@@ -198,9 +194,7 @@ class ExchangeOnLine:
             plain = segment[:_CIPHER_PIECE_BYTES]
             rest: Segment | None = segment[_CIPHER_PIECE_BYTES:] or None
         else:
-            plain = os.pread(segment.fd, min(segment.length, _CIPHER_PIECE_BYTES), segment.offset)
-            if not plain:
-                raise _shrunk()
+            plain = segment.read(_CIPHER_PIECE_BYTES)
             left = segment.length - len(plain)
             rest = FileRange(segment.fd, segment.offset + len(plain), left) if left else None
         if rest is None:
@@ -382,7 +376,3 @@ class ExchangeOnLine:
             self._ledger.charge(self._ledger.phase, now_ns)
         if self._sending:
             self._send_ended_ns = now_ns
-
-
-def _shrunk() -> BodyUnreadableError:
-    return BodyUnreadableError("the request body became shorter while it was being sent")

@@ -1,8 +1,8 @@
 """Errors of sockets and of the resolver, translated once into failures: which are the target's, which are ours.
 
-    resolver   EAI_AGAIN, EAI_MEMORY, EAI_SYSTEM ............................. internal; everything else dns
-    socket     ENETUNREACH, EADDRNOTAVAIL, EMFILE, ENFILE, ENOBUFS, ENOMEM,
-               EACCES, EPERM, EAFNOSUPPORT ................................... internal (this host lacks something)
+    resolver   EAI_AGAIN, EAI_MEMORY, EAI_SYSTEM, no answer in time ........... internal; everything else dns
+    socket     ENETUNREACH, ENETDOWN, EADDRNOTAVAIL, EMFILE, ENFILE, ENOBUFS,
+               ENOMEM, EACCES, EPERM, EAFNOSUPPORT ........................... internal (this host lacks something)
                everything else (refused, reset, EHOSTUNREACH, timed out) ..... connect
 
 Called by `probes.http*`.
@@ -19,7 +19,7 @@ from probes.records import Failure, FailureKind
 __all__ = ["ExchangeFailed", "connect_failure", "lookup_failure", "lost_failure"]
 
 _OURS = frozenset({
-    errno.ENETUNREACH, errno.EADDRNOTAVAIL, errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM,
+    errno.ENETUNREACH, errno.ENETDOWN, errno.EADDRNOTAVAIL, errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM,
     errno.EACCES, errno.EPERM, errno.EAFNOSUPPORT,
 })  # fmt: skip
 _OURS_EAI = frozenset(
@@ -32,6 +32,7 @@ _WORDS = {
     errno.ETIMEDOUT: "the connection timed out",
     errno.EHOSTUNREACH: "there is no route to the host",
     errno.ENETUNREACH: "this host has no network route there",
+    errno.ENETDOWN: "this host's network is down",
     errno.EADDRNOTAVAIL: "this host has no free local port or address",
     errno.EMFILE: "this process has too many open files (raise `ulimit -n`)",
     errno.ENFILE: "this host has too many open files",

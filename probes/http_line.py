@@ -150,16 +150,13 @@ class Line:
         except BlockingIOError:
             return 0
 
-    def send_file(self, part: FileRange) -> int | None:
-        """Bytes of the file that the kernel took, None when it takes none now, 0 when the file has ended.
+    def send_file(self, part: FileRange) -> int:
+        """Bytes of the file that the kernel took, 0 when it takes none now; raises OSError for the line, BodyUnreadableError.
 
         Through one buffer that all lines share: `sendfile` saves this copy and costs the receiver more (ADR 0010).
         """
-        piece = self._watch.scratch[: part.length]
-        read_bytes = os.preadv(part.fd, [piece], part.offset)
-        if not read_bytes:
-            return 0
-        return self.send(piece[:read_bytes]) or None
+        scratch = self._watch.scratch
+        return self.send(scratch[: part.read_into(scratch)])
 
     def departed_ns(self) -> int | None:
         """The departure of the last bytes if its stamp has come."""

@@ -106,8 +106,9 @@ class Resolver:
 
     def _start(self) -> None:
         thread = threading.Thread(target=self._serve, name="resolver", daemon=True)
-        self._threads.append(thread)
+        # One that the system refuses to start must not count as one that works on.
         thread.start()
+        self._threads.append(thread)
 
     def _serve(self) -> None:
         while True:

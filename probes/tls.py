@@ -7,7 +7,9 @@ Called by `probes.http*`.
 
 from __future__ import annotations
 
+import os
 import ssl
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -87,11 +89,18 @@ def _build_context(settings: TlsSettings) -> ssl.SSLContext:
 
 
 def _require_trust_store(context: ssl.SSLContext) -> None:
-    paths = ssl.get_default_verify_paths()
-    # A folder of hashed certificates is read on demand and counts as none before the first handshake.
-    if not context.cert_store_stats()["x509_ca"] and not Path(paths.openssl_capath).is_dir():
+    # A folder of hashed certificates is read on demand and counts as none before the first handshake; it may be there and empty.
+    if not context.cert_store_stats()["x509_ca"] and not any(_hashed_certificates()):
         msg = "this host has no trusted certificates"
         raise DependencyError(msg, remedy="Install the package ca-certificates, or set ca_file in the target's [tls]")
+
+
+def _hashed_certificates() -> Iterator[Path]:
+    """The files that OpenSSL would look into. Source: openssl-rehash(1), SSL_CTX_load_verify_dir(3)."""
+    paths = ssl.get_default_verify_paths()
+    folders = os.environ.get(paths.openssl_capath_env) or paths.openssl_capath
+    for folder in filter(None, folders.split(os.pathsep)):
+        yield from Path(folder).glob("*.[0-9]")
 
 
 def certificate_expires_at(tls: ssl.SSLObject) -> datetime | None:
