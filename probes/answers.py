@@ -1,15 +1,18 @@
 """Where in an answer a result stands: JMESPath expressions, checked when they are read, and units.
 
-Pure. The only place that knows the JMESPath library. Called by `probes.target_model` and `scenarios.calls`.
+Pure. The only place that knows the JMESPath library. Called by `probes.target_model`, `probes.journey` and `scenarios.calls`.
 Source: https://jmespath.org/specification.html
 """
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Iterator
+from functools import lru_cache
+from typing import Any, Final
 
 import jmespath
-from jmespath.exceptions import JMESPathError
+from jmespath.exceptions import JMESPathError, JMESPathTypeError
+from jmespath.functions import Functions
 
 __all__ = ["UNITS", "check_path", "find", "in_unit_of", "unit_of_name"]
 
@@ -34,14 +37,37 @@ UNITS: Final = {
 """Unit -> (dimension, factor to our own unit of that dimension). Source: the inch is 25.4 mm by definition (1959)."""
 
 
+@lru_cache(1024)
 def check_path(expression: str) -> str:
-    """`expression` itself when it is valid JMESPath; `ValueError` with the place of the fault when not."""
+    """`expression` itself when it is valid JMESPath; `ValueError` with the fault when not.
+
+    A function that does not exist, or takes another number of arguments, is a fault of the expression too: found only when an
+    answer is looked at, it would be taken for the answer's.
+    """
     try:
-        jmespath.compile(expression)
+        for name, arguments in _calls_in(jmespath.compile(expression).parsed):
+            _check_call(name, arguments)
     except JMESPathError as error:
         reason = str(error).splitlines()[0].rstrip(":")
         raise ValueError(f"{expression!r} is not a JMESPath expression ({reason})") from error
     return expression
+
+
+def _calls_in(node: Any) -> Iterator[tuple[str, int]]:  # noqa: ANN401 - the library's tree is dictionaries all the way down
+    """Each function that is called, with its number of arguments."""
+    if node["type"] == "function_expression":
+        yield node["value"], len(node["children"])
+    for child in node["children"]:
+        if isinstance(child, dict):
+            yield from _calls_in(child)
+
+
+def _check_call(name: str, arguments: int) -> None:
+    """Whether there is such a function: it is called with nothings, and may complain about these."""
+    try:
+        Functions().call_function(name, [None] * arguments)
+    except JMESPathTypeError:
+        return
 
 
 def find(expression: str, answer: object) -> object:

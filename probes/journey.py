@@ -16,8 +16,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NoReturn
 
-import jmespath
-
+from probes.answers import check_path, find
 from probes.clock import Clock
 from probes.errors import BugError, DependencyError
 from probes.evidence import EvidenceMode, EvidenceSink, EvidenceStore
@@ -214,7 +213,7 @@ class Journey:
         except ValueError as error:
             self.expect("answer is JSON", ok=False, expected="a JSON document", found=str(error))
             raise StepFailed(self._log.last_failure()) from error  # only after a step that may fail
-        value = jmespath.search(path, document) if path else document
+        value = self._value_at(path, document) if path else document
         if value is None:
             self.expect(
                 path or "answer", ok=False, expected=f"a value at {path!r}" if path else "a value", found=document
@@ -327,6 +326,17 @@ class Journey:
         if self._around.catalog is None:
             raise BugError("this run was given no reference parts")
         return self._around.catalog
+
+    def _value_at(self, path: str, document: object) -> object:
+        """What the path finds; nothing where a function of it cannot be applied. BugError for a path that is none."""
+        try:
+            check_path(path)
+        except ValueError as error:
+            raise BugError(str(error), remedy="Correct the path in the script") from error
+        try:
+            return find(path, document)
+        except ValueError:
+            return None
 
     def _outgoing_headers(self, headers: Mapping[str, str]) -> dict[str, str]:
         return {

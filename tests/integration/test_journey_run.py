@@ -170,6 +170,34 @@ async def test_a_value_that_is_missing_from_an_answer_is_the_targets_fault() -> 
     assert "healthy" in run.failure.message
 
 
+async def test_an_answer_that_a_path_cannot_be_applied_to_is_the_targets_fault() -> None:
+    """`length` of nothing is an error of the path's language: what is missing is missing from the answer."""
+
+    async def script(probe: Journey) -> None:
+        async with probe.step("check"):
+            probe.json(await probe.request("GET", f"{target.url}/ok"), "length(orders) > `0`")
+
+    async with open_target() as target:
+        run = await run_script(script, target.url)
+    assert run.failure is not None
+    assert run.failure.kind is FailureKind.ASSERTION
+
+
+@pytest.mark.parametrize("path", ["lenght(parts)", "parts[", "length(parts, parts)"])
+async def test_a_path_that_is_none_is_the_scripts_fault(path: str) -> None:
+    """Whatever was answered."""
+
+    async def script(probe: Journey) -> None:
+        async with probe.step("check"):
+            probe.json(await probe.request("GET", f"{target.url}/ok"), path)
+
+    async with open_target() as target:
+        run = await run_script(script, target.url)
+    assert run.outcome is Outcome.INCONCLUSIVE
+    assert run.failure is not None
+    assert "is not a JMESPath expression" in run.failure.message
+
+
 async def test_a_check_after_the_border_is_charged_to_the_step_before() -> None:
     """Its verdict changes, its time does not, and an observer is told again."""
 

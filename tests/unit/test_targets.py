@@ -133,6 +133,8 @@ def test_base_overrides_replace_bases_and_nothing_else() -> None:
         ('url = "{api}/x"\nheaders = { A = "{token}" }', 8, "unknown placeholder {token}", ""),
         ('url = "{api}/x"\njson = { a = ["{file_nam}"] }', 8, "unknown placeholder {file_nam}", "'file_name'"),
         ('url = "{api}/x"\nresults.id = "a["', 8, "is not a JMESPath expression", ""),
+        ('url = "{api}/x"\nresults.id = "a[?lenght(b) > `1`]"', 8, "Unknown function: lenght()", ""),
+        ('url = "{api}/x"\nchecks.a = { path = "length(a, b)" }', 8, "Expected 1 argument", ""),
         ('url = "{api}/x"\nresults.size_mm3 = { path = "a", unit = "mn3" }', 8, "'mn3' is not a unit", ""),
         ('url = "{api}/x"\nresults.size_mm3 = { path = "a", unit = "cm2" }', 8, "cm2 is not a unit of volume", ""),
         ('url = "{api}/x"\nresults.id = { path = "a", unit = "cm2" }', 8, "no unit of its own", ""),
