@@ -244,6 +244,8 @@ async def keep_evidence(journey: Journey, log: StepLog, ended_by: Failure | None
         await asyncio.to_thread(journey.traffic.write, journey.evidence, started_at=started_at)
     except asyncio.CancelledError:
         journey.evidence.note_problem("the run was stopped while its evidence was written")
+    except Exception as error:  # noqa: BLE001 - the supervisor: evidence is of failed runs, so a slip here would lose outages
+        journey.evidence.note_problem(f"what was said over HTTP was not kept: {describe_crash(error).message}")
 
 
 def record_of(

@@ -74,6 +74,21 @@ async def test_a_folder_that_cannot_be_written_changes_no_outcome(tmp_path: Path
     assert run.evidence == ()
 
 
+async def test_evidence_that_cannot_be_put_together_does_not_cost_the_finding(tmp_path: Path) -> None:
+    """Only failed runs keep any: a slip in here would make outages vanish, and nothing else."""
+
+    async def script(probe: Journey) -> None:
+        probe.hide("::1]")  # what is left of the address in the record is no URL
+        async with probe.step("ask"):
+            await probe.request("GET", "http://[::1]:9/")
+
+    run = await run_script(script, evidence=EvidenceStore(tmp_path))
+    assert run.failed_step == "ask"
+    assert run.failure is not None
+    assert "cannot connect" in run.failure.message
+    assert "what was said over HTTP was not kept: ValueError" in str(run.attributes["evidence.problems"])
+
+
 async def test_the_time_of_evidence_is_not_the_platforms(tmp_path: Path) -> None:
     """It is written after the last border and after the end of the run."""
     run = await run_asking(tmp_path, EvidenceMode.ALWAYS, "/ok")
