@@ -14,7 +14,7 @@ from urllib.parse import quote, urlsplit
 
 from probes.errors import OperatorError
 
-__all__ = ["Headers", "Url", "merge_headers", "parse_url", "render_head"]
+__all__ = ["Headers", "Url", "fits_header", "is_url", "merge_headers", "parse_url", "render_head"]
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
@@ -110,6 +110,24 @@ def parse_url(url: str) -> Url:
     if parts.query:
         target += "?" + quote(parts.query, safe=_QUERY_SAFE)
     return Url(parts.scheme, host, port or _DEFAULT_PORTS[parts.scheme], target, url)
+
+
+def is_url(text: str) -> bool:
+    """Whether it can be requested."""
+    try:
+        parse_url(text)
+    except OperatorError:
+        return False
+    return True
+
+
+def fits_header(value: str) -> bool:
+    """Whether a header can carry the value: one line, in characters that HTTP has."""
+    try:
+        value.encode("latin-1")
+    except UnicodeEncodeError:
+        return False
+    return not _BAD_VALUE.search(value)
 
 
 def _bad_url(url: str, reason: str) -> OperatorError:

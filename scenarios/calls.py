@@ -18,10 +18,11 @@ from pathlib import Path
 from probes.answers import find, in_unit_of, unit_of_name
 from probes.errors import BugError
 from probes.http import Body, BytesBody, FileBody, FormField, FormFile, HttpResponse, MultipartBody
+from probes.http_message import fits_header, is_url
 from probes.journey import Journey
 from probes.records import FailureKind
 from probes.target_model import Check, FormPart, Poll, Request, ResultRule
-from probes.templates import TemplateError, fill_json, fill_text, fill_url
+from probes.templates import TemplateError, fill_json, fill_text, fill_url, names_in
 
 __all__ = ["Done", "Refused", "call", "instant_of", "results_of"]
 
@@ -79,13 +80,15 @@ async def call(
     for requests that the description gives none.
     """
     described = probe.target.operation(operation)
-    values = _known_values(probe, given or {}, scopes or {})
+    earlier = {f"{scope}.{name}": value for scope, found in (scopes or {}).items() for name, value in found.items()}
+    values = {**_known_values(probe, given or {}), **earlier}
     results: dict[str, object] = {}
     seen: dict[str, object] = {}
     polite = probe.target.refusal.statuses if refusable else ()
     for request in described.requests:
         if request.deadline_s is None and deadline_s is not None:
             request = request.model_copy(update={"deadline_s": deadline_s})  # noqa: PLW2901 - the same, with a limit
+        _expect_usable(probe, request, {**earlier, **results})
         response = await _send(probe, operation, request, {**values, **results}, file, (*polite, *also_accept))
         if response.status in polite and response.status not in request.accept:
             return Refused(response.status, _refusal_message(probe, response))
@@ -108,7 +111,7 @@ def results_of(probe: Journey, operation: str, answer: object) -> Values:
     }
 
 
-def _known_values(probe: Journey, given: Values, scopes: Mapping[str, Values]) -> dict[str, object]:
+def _known_values(probe: Journey, given: Values) -> dict[str, object]:
     """Every placeholder that has a value, except for secrets, which are looked up only by requests that use them."""
     return {
         **probe.target.bases,
@@ -117,8 +120,23 @@ def _known_values(probe: Journey, given: Values, scopes: Mapping[str, Values]) -
         "trace_id": probe.trace_id,
         "now": probe.clock.now().isoformat(),
         **given,
-        **{f"{scope}.{name}": value for scope, found in scopes.items() for name, value in found.items()},
     }
+
+
+def _expect_usable(probe: Journey, request: Request, handed_out: Values) -> None:
+    """What the platform handed out must fit where it goes: a URL at the start of one, a line of text into a header.
+
+    Else the request could not be written, which would be taken for a fault of the description.
+    """
+    in_headers = [name for text in request.headers.values() for name in names_in(text)]
+    for name in (*names_in(request.url), *in_headers):
+        if (value := handed_out.get(name)) is None:
+            continue
+        text = str(value)
+        if name in in_headers and not fits_header(text):
+            probe.expect(name, ok=False, expected="a line of text that a header can carry", found=text)
+        if request.url.startswith(f"{{{name}}}") and not is_url(text):
+            probe.expect(name, ok=False, expected="an absolute URL", found=text)
 
 
 async def _send(

@@ -214,6 +214,47 @@ async def test_a_wrong_answer_about_a_part_is_found(
     expect_failure(await run_against(tmp_path, "cad-small", PART, {**GOOD, **changed}), step, kind, words)
 
 
+@pytest.mark.parametrize(
+    ("address", "words"),
+    [
+        ("/put/7", "expected an absolute URL, found /put/7"),
+        ("ftp://127.0.0.1/put", "expected an absolute URL"),
+        ("http://[::1/put", "expected an absolute URL"),
+    ],
+)
+async def test_an_address_from_the_platform_that_is_none_is_its_own_fault(
+    address: str, words: str, tmp_path: Path
+) -> None:
+    """Nothing can be sent there, and that is no error of ours."""
+    presigned = PART.replace(
+        """[[operations.upload.requests]]
+method = "POST"
+url = "{api}/upload"
+file = true
+results.stored_bytes = "size"
+""",
+        """[[operations.upload.requests]]
+url = "{api}/where"
+results.address = "url"
+[[operations.upload.requests]]
+method = "PUT"
+url = "{address}"
+file = true
+results.stored_bytes = "size"
+""",
+    )
+    run = await run_against(tmp_path, "cad-small", presigned, {**GOOD, "/where": {"url": address}})
+    expect_failure(run, "upload", FailureKind.ASSERTION, words)
+
+
+@pytest.mark.parametrize("token", ["two\nlines", "snowman \u2603"])
+async def test_a_token_that_no_header_can_carry_is_the_platforms_fault(token: str, tmp_path: Path) -> None:
+    """It was handed out to be used."""
+    answers = {"/sign-in": {**SIGNED_IN, "token": token}, "/me": SIGNED_IN, "/sign-in-wrong": 401}
+    run = await run_against(tmp_path, "sign-in", SIGN_IN, answers)
+    expect_failure(run, "session", FailureKind.ASSERTION, "a line of text that a header can carry")
+
+
 async def test_a_file_that_cannot_be_deleted_is_listed_and_charges_nobody(tmp_path: Path) -> None:
     """Clean-up never changes the outcome, and never hides that it failed."""
     run = await run_against(tmp_path, "cad-small", PART, {**GOOD, "/delete": 500})
