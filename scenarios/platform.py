@@ -29,6 +29,7 @@ MOST_READ_BACK_BYTES = 4 * 1024 * 1024
 
 NOT_SEEN = "made by the widget; its own request was not recognised, so nothing is known of it"
 ANY_SUCCESS = range(200, 300)
+TOO_MANY_REQUESTS = 429
 
 
 def open_platform(probe: Journey) -> Platform:
@@ -86,9 +87,14 @@ class Platform:
         self._expect_own_account(await self._do("session"))
 
     async def wrong_password(self) -> None:
-        """Try a password that is wrong; a platform that lets it in has no door."""
+        """Try a password that is wrong; a platform that lets it in has no door.
+
+        One that holds the probe off, because it has tried so many, keeps the door shut.
+        """
         wrong = f"wrong-{self._probe.run_id}"
-        done = await self._do("wrong_password", given={"wrong_password": wrong}, also_accept=ANY_SUCCESS)
+        done = await self._do(
+            "wrong_password", given={"wrong_password": wrong}, also_accept=(*ANY_SUCCESS, TOO_MANY_REQUESTS)
+        )
         status = done.response.status
         refused = status not in ANY_SUCCESS
         found = f"{'refused' if refused else 'signed in'} ({status})"

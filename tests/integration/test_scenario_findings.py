@@ -136,6 +136,13 @@ def expect_failure(run: Run, step: str, kind: FailureKind, words: str) -> None:
     assert words in run.failure.message, describe(run)
 
 
+async def test_wrong_passwords_that_are_held_off_are_refused(tmp_path: Path) -> None:
+    """The probe tries them again and again, from every region: a platform that answers 429 to that is right."""
+    answers = {"/sign-in": SIGNED_IN, "/me": SIGNED_IN, "/sign-in-wrong": 429}
+    run = await run_against(tmp_path, "sign-in", SIGN_IN, answers)
+    assert run.outcome is Outcome.PASS, describe(run)
+
+
 async def test_a_healthy_answer_passes(tmp_path: Path) -> None:
     """The tests below fail for the reason that they name."""
     run = await run_against(tmp_path, "api-health", HEALTH, {"/health": healthy})
