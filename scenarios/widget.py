@@ -106,9 +106,9 @@ class WidgetPage:
     async def answer_to(self, operation: str) -> WidgetAnswer | None:
         """What the platform answered when the widget itself did the operation, as the target describes it; None if not seen.
 
-        Outside of steps: the browser is asked for the body.
+        Outside of steps: the browser is asked for the body. An operation of several requests is not put together from them.
         """
-        if not self._probe.target.has(operation):
+        if not self._probe.target.has(operation) or len(self._probe.target.operation(operation).requests) > 1:
             return None
         request = self._probe.target.operation(operation).requests[0]
         url = fill_url(request.url, self._constants()) if set(names_in(request.url)) <= set(self._constants()) else ""
