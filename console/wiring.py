@@ -22,6 +22,7 @@ from probes.clock import Clock
 from probes.evidence import EvidenceMode, EvidenceStore
 from probes.execute import RunEnvironment
 from probes.fitness import FitnessSampler
+from probes.fitness_control import ControlTarget
 from probes.http import HttpEngine
 from probes.registry import Registry, ScenarioSpec, load_registry
 from probes.settings import Settings
@@ -51,15 +52,27 @@ async def open_environment(
     clock: Clock,
     progress: Progress,
 ) -> AsyncIterator[RunEnvironment]:
-    """Everything that the runs of `specs` need, for the length of the block; this process's fitness is watched.
+    """Everything that the runs of `specs` need, for the length of the block; this process's fitness and its network are watched.
 
     Raises OperatorError or DependencyError when the evidence folder cannot be written or there is no browser.
     """
     async with (
         open_engines(arguments, settings, target, specs, clock=clock, say=progress.say) as environment,
         FitnessSampler() as fitness,
+        _open_control(settings.worker.control_url, environment) as control,
     ):
-        yield replace(environment, fitness=fitness)
+        yield replace(environment, fitness=fitness, control=control)
+
+
+@asynccontextmanager
+async def _open_control(url: str, environment: RunEnvironment) -> AsyncIterator[ControlTarget | None]:
+    """The control target, where the settings name one."""
+    control = ControlTarget(url, engine=environment.http, clock=environment.clock) if url else None
+    try:
+        yield control
+    finally:
+        if control is not None:
+            await control.close()
 
 
 @asynccontextmanager

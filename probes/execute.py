@@ -23,6 +23,7 @@ from probes.clock import Clock
 from probes.evidence import EvidenceMode, EvidenceStore
 from probes.finding import carried_failure
 from probes.fitness import FitnessSampler
+from probes.fitness_control import ControlTarget
 from probes.http import HttpClient, HttpEngine
 from probes.ids import make_run_id, make_trace_id
 from probes.journey import CleanupAction, Journey, Surroundings
@@ -52,8 +53,8 @@ NO_EVIDENCE = EvidenceStore(Path("evidence"), mode=EvidenceMode.NEVER)
 class RunEnvironment:
     """What a process offers to every run it makes: open engines, parts, one target, and its own names.
 
-    The caller opens and closes what needs it (`http`, `browser`, `fitness`). Without a `fitness` sampler runs carry no
-    statement about the host.
+    The caller opens and closes what needs it (`http`, `browser`, `fitness`, `control`). Without a `fitness` sampler runs carry
+    no statement about the host. `control` is for runs on demand; a lane of the worker asks its own, about minutes.
     """
 
     clock: Clock
@@ -67,6 +68,7 @@ class RunEnvironment:
     evidence: EvidenceStore | None = None
     platform_factory: Callable[[Journey], object] | None = None
     fitness: FitnessSampler | None = None
+    control: ControlTarget | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +117,10 @@ async def run_scenario(
         origin_ns=environment.clock.monotonic_ns(),
         fitness_from_s=0.0 if fitness is None else fitness.time_s(),
     )
-    return await execute(spec, environment, begun, observer)
+    if environment.control is None:
+        return await execute(spec, environment, begun, observer)
+    answer = environment.control.ask()
+    return await environment.control.judged(await execute(spec, environment, begun, observer), answer)
 
 
 def identity_of(spec: ScenarioSpec, environment: RunEnvironment, slot_at: datetime, attempt: int) -> RunIdentity:

@@ -5,7 +5,8 @@ run and after it, whatever the run finds, because a gate that looked at the outc
 would charge the platform with a network that goes down in the middle. Runs that start within a second share one request. Slower
 than the deadline counts as no answer.
 
-Refuses to judge. Opened by a lane of the worker when the settings name a control target.
+Opened by a lane of the worker, and for runs on demand, when the settings name a control target. In the worker it makes a minute
+unfit (`probes.worker_maker`); on demand, where nobody counts minutes, it speaks against the run that it was asked beside.
 """
 
 from __future__ import annotations
@@ -14,7 +15,9 @@ import asyncio
 
 from probes.clock import Clock
 from probes.errors import FleetError
+from probes.fitness_minutes import tainted
 from probes.http import HttpEngine
+from probes.records import Run
 
 __all__ = ["ControlTarget"]
 
@@ -42,6 +45,21 @@ class ControlTarget:
     def ask_again(self) -> asyncio.Future[str]:
         """The same, but never an answer to a question that was asked before this moment."""
         return self._answer_since(self._clock.monotonic_ns())
+
+    async def judged(self, run: Run, answer: asyncio.Future[str]) -> Run:
+        """The run as it counts: inconclusive when there was no good `answer` beside it, or there is none now that it is over.
+
+        A run that was stopped does not wait for that. Cancelled, it gives the run back as it is: the task stays marked as
+        cancelled.
+        """
+        task = asyncio.current_task()
+        if task is not None and task.cancelling():
+            answer.cancel()
+            return run
+        try:
+            return tainted(run, [reason for reason in (await answer, await self.ask_again()) if reason])
+        except asyncio.CancelledError:
+            return run
 
     async def close(self) -> None:
         """Leave nothing running."""
