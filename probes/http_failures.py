@@ -3,6 +3,7 @@
     resolver   EAI_AGAIN, EAI_MEMORY, EAI_SYSTEM, no answer in time ........... internal; everything else dns
     socket     ENETUNREACH, ENETDOWN, EADDRNOTAVAIL, EMFILE, ENFILE, ENOBUFS,
                ENOMEM, EACCES, EPERM, EAFNOSUPPORT ........................... internal (this host lacks something)
+               EHOSTUNREACH because our gateway is silent (as ENETDOWN) ...... internal (`probes.http_unreachable`)
                everything else (refused, reset, EHOSTUNREACH, timed out) ..... connect
 
 Called by `probes.http*`.
@@ -32,7 +33,7 @@ _WORDS = {
     errno.ETIMEDOUT: "the connection timed out",
     errno.EHOSTUNREACH: "there is no route to the host",
     errno.ENETUNREACH: "this host has no network route there",
-    errno.ENETDOWN: "this host's network is down",
+    errno.ENETDOWN: "this host's network is down, or its gateway does not answer",
     errno.EADDRNOTAVAIL: "this host has no free local port or address",
     errno.EMFILE: "this process has too many open files (raise `ulimit -n`)",
     errno.ENFILE: "this host has too many open files",

@@ -24,6 +24,7 @@ from probes.http_body import FileRange
 from probes.http_deadline import Deadline
 from probes.http_phases import Phase, PhaseLedger
 from probes.http_resolver import Address
+from probes.http_unreachable import is_gateway_silent, note_reporters
 from probes.http_watch import READ, WRITE, Watch
 
 __all__ = ["Arrival", "Line", "LineOwner", "open_line"]
@@ -195,6 +196,7 @@ class Line:
 
     async def connect(self, deadline: Deadline, ledger: PhaseLedger) -> None:
         """Connects and books the time; raises OSError or DeadlinePassed."""
+        note_reporters(self.sock, on=True)
         started_ns = self._since_ns = time.monotonic_ns()
         ledger.enter(Phase.CONNECT, started_ns)
         code = self.sock.connect_ex(self.address.sockaddr)
@@ -207,7 +209,10 @@ class Line:
         now_ns = time.monotonic_ns()
         if code not in (0, errno.EISCONN):
             ledger.charge(Phase.CONNECT, now_ns)
+            if code == errno.EHOSTUNREACH and is_gateway_silent(self.sock, self.address.host):
+                code = errno.ENETDOWN
             raise OSError(code, os.strerror(code))
+        note_reporters(self.sock, on=False)
         rtt_ns = stamps.handshake_rtt_ns(self.sock)
         if rtt_ns is not None and started_ns + rtt_ns <= now_ns:
             ledger.charge(Phase.CONNECT, started_ns + rtt_ns)

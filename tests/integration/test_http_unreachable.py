@@ -1,0 +1,82 @@
+"""Hosts that cannot be reached, in networks of our own: whose fault it is depends on who says so."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from probes.http import HttpResponse
+from probes.records import FailureKind
+from tests.http_kit import open_client
+from tests.net_spaces import configure, in_space, need_spaces, space
+
+PROBE, ROUTER, FAR_ROUTER = "unreach-probe", "unreach-router", "unreach-far"
+NEIGHBOUR, BEHIND_GATEWAY, FAR_AWAY = "198.51.100.77", "192.0.2.200", "192.0.2.5"
+
+
+@pytest.fixture
+def probe_behind_routers() -> Iterator[str]:
+    """A probe, its gateway, and one more router; both routers know hosts that they cannot reach."""
+    need_spaces()
+    with space(PROBE) as probe, space(ROUTER) as router, space(FAR_ROUTER) as far:
+        wire(probe, "198.51.100.2/24", router, "198.51.100.1/24", "near")
+        wire(router, "203.0.113.1/24", far, "203.0.113.2/24", "far")
+        for name in (router, far):
+            set_kernel(name, "ip_forward", 1)
+        # A neighbour is given up after a twentieth of a second instead of three.
+        set_kernel(probe, "neigh/near0/mcast_solicit", 1)
+        set_kernel(probe, "neigh/near0/retrans_time_ms", 50)
+        for name, *route in (
+            (probe, "default", "via", "198.51.100.1"),
+            (router, f"{FAR_AWAY}/32", "via", "203.0.113.2"),
+            (router, "unreachable", f"{BEHIND_GATEWAY}/32"),
+            (far, "198.51.100.0/24", "via", "203.0.113.1"),
+            (far, "unreachable", f"{FAR_AWAY}/32"),
+        ):
+            configure("-n", name, "route", "add", *route)
+        yield probe
+
+
+def wire(near: str, near_address: str, far: str, far_address: str, name: str) -> None:
+    """A cable between two of them, its ends called `name`0 and `name`1."""
+    configure("-n", near, "link", "add", f"{name}0", "type", "veth", "peer", "name", f"{name}1", "netns", far)
+    for at, device, address in ((near, f"{name}0", near_address), (far, f"{name}1", far_address)):
+        configure("-n", at, "addr", "add", address, "dev", device)
+        configure("-n", at, "link", "set", device, "up")
+
+
+def set_kernel(name: str, key: str, value: int) -> None:
+    """A setting of IPv4 in one of them."""
+    in_space(name, lambda: Path(f"/proc/sys/net/ipv4/{key}").write_text(str(value), encoding="ascii"))
+
+
+def ask_from(name: str, host: str) -> HttpResponse:
+    """One request from in there."""
+
+    async def ask() -> HttpResponse:
+        async with open_client() as client:
+            return await client.request("GET", f"http://{host}/", deadline_s=5)
+
+    return in_space(name, lambda: asyncio.run(ask()))
+
+
+@pytest.mark.parametrize("host", [NEIGHBOUR, BEHIND_GATEWAY, FAR_AWAY])
+def test_a_host_that_a_router_cannot_reach_or_that_is_silent_beside_us_is_the_targets_fault(
+    probe_behind_routers: str, host: str
+) -> None:
+    """Our network is well: a neighbour that is gone, and what routers say of hosts behind them, are about the target."""
+    response = ask_from(probe_behind_routers, host)
+    assert response.failure is not None
+    assert (response.failure.kind, response.failure.error_type) == (FailureKind.CONNECT, "EHOSTUNREACH")
+
+
+def test_a_gateway_that_does_not_answer_is_our_fault(probe_behind_routers: str) -> None:
+    """The kernel's error is the same one, but nothing has left our own network."""
+    configure("-n", ROUTER, "addr", "flush", "dev", "near1")
+    response = ask_from(probe_behind_routers, FAR_AWAY)
+    assert response.failure is not None
+    assert (response.failure.kind, response.failure.error_type) == (FailureKind.INTERNAL, "ENETDOWN")
+    assert "its gateway does not answer" in response.failure.message
