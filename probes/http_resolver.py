@@ -75,7 +75,7 @@ class Resolver:
         self._lookup = lookup
         self._limit = threads
         self._threads: list[threading.Thread] = []
-        self._idle = 0
+        self._unanswered = 0
         self._lock = threading.Lock()
         self._jobs: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
 
@@ -86,14 +86,18 @@ class Resolver:
 
         def work() -> None:
             found = self._timed(host, port)
+            with self._lock:
+                self._unanswered -= 1
             try:
                 loop.call_soon_threadsafe(_deliver, answer, found)
             except RuntimeError:
                 return  # the loop is closed: nobody waits any more
 
-        self._jobs.put(work)
         with self._lock:
-            start = self._idle == 0 and len(self._threads) < self._limit
+            # Not by who is idle: a thread that was just given something has not woken yet, and may then be busy for seconds.
+            self._unanswered += 1
+            start = len(self._threads) < min(self._unanswered, self._limit)
+        self._jobs.put(work)
         if start:
             self._start()
         return answer
@@ -111,14 +115,7 @@ class Resolver:
         self._threads.append(thread)
 
     def _serve(self) -> None:
-        while True:
-            with self._lock:
-                self._idle += 1
-            job = self._jobs.get()
-            with self._lock:
-                self._idle -= 1
-            if job is None:
-                return
+        while (job := self._jobs.get()) is not None:
             job()
 
     def _timed(self, host: str, port: int) -> Lookup:
