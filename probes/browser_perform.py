@@ -68,15 +68,20 @@ class DrivenStep:
         began_ns = time.monotonic_ns()
         wait = Wait(asyncio.get_running_loop().create_future())
         self.marks.waits[self.number] = wait
-        errors, requests = len(self.log.errors), self.log.total_requests
+        errors, requests, is_acting = len(self.log.errors), self.log.total_requests, False
         try:
             async with asyncio.timeout(self.deadline_s):
                 armed_ms = await self._arm()
                 if self.action is not None:
+                    is_acting = True
                     await self.action()
+                    is_acting = False
                 await wait.over
         except TimeoutError:
-            raise await self._late(self._missed(wait, errors, requests)) from None
+            # The action's own limit ends a little before the step's; on a busy host the step's may come first all the same.
+            is_untaken = is_acting and wait.started_ms is None
+            failure = self._not_taken(None) if is_untaken else self._missed(wait, errors, requests)
+            raise await self._late(failure) from None
         except PlaywrightError as error:
             raise await self._late(self._not_taken(error)) from error
         finally:
@@ -126,11 +131,13 @@ class DrivenStep:
             await self.health.raise_if_silent(failed)
         return failed
 
-    def _not_taken(self, error: PlaywrightError) -> Failure:
-        """The page did not let itself be used. Raises DependencyError when Chromium is gone."""
+    def _not_taken(self, error: PlaywrightError | None) -> Failure:
+        """The page did not let itself be used (None: still tried at the end). Raises DependencyError when Chromium is gone."""
         self.health.raise_if_ours(error)
-        kind = FailureKind.TIMEOUT if isinstance(error, PlaywrightTimeoutError) else FailureKind.BROWSER
-        said = self.log.mask(" ".join(error.message.split()))[:400]
+        is_late = error is None or isinstance(error, PlaywrightTimeoutError)
+        kind = FailureKind.TIMEOUT if is_late else FailureKind.BROWSER
+        words = error.message if error else f"it was still tried after {self.deadline_s:.1f} s"
+        said = self.log.mask(" ".join(words.split()))[:400]
         return Failure(
             kind, f"the page did not take the action ({self.condition.describes} was to follow): {said}", "action"
         )

@@ -17,20 +17,20 @@ from datetime import UTC, datetime
 from playwright.async_api import BrowserContext, Frame, Page, Response
 from playwright.async_api import Error as PlaywrightError
 
-from probes.browser_failure import PageFailed
+from probes.browser_failure import LOOK_AT_MEMORY, PageFailed
 from probes.browser_health import BrowserHealth
 from probes.browser_load import ColdLoad
 from probes.browser_look import look_at
 from probes.browser_marks import Marks
 from probes.browser_perform import DrivenStep, PageMoment
 from probes.browser_script import Condition, ReadyCheck
-from probes.errors import OperatorError
+from probes.errors import DependencyError, OperatorError
 from probes.records import Failure, FailureKind, PageLoad
 
 __all__ = ["BrowserSession"]
 
 LOOK_S = 1.0
-CERTIFICATE_TIMEOUT_S = 1.0
+CERTIFICATE_TIMEOUT_S = 5.0
 
 
 class BrowserSession:
@@ -160,9 +160,10 @@ class BrowserSession:
                 for response in self.log.document_responses():
                     await judge_certificate(response, loaded, self.log.mask(response.url))
         except (TimeoutError, PlaywrightError) as error:
+            # The page came and was ready: what Chromium does not tell of its connection is no failure of the page's.
             self.health.raise_if_ours(error if isinstance(error, PlaywrightError) else None)
-            message = f"the certificate's dates could not be read ({type(error).__name__})"
-            raise PageFailed(Failure(FailureKind.TLS, message, "certificate-unread"), loaded) from error
+            message = f"Chromium did not tell the dates of the certificate ({type(error).__name__})"
+            raise DependencyError(message, remedy=LOOK_AT_MEMORY) from error
 
     def _noting_failure(self) -> NotingFailure:
         return NotingFailure(self)

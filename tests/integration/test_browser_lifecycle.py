@@ -24,7 +24,8 @@ from probes.evidence import EvidenceMode, EvidenceStore
 from tests.integration.browser_site import Answer, Seen, Site, html, open_site
 
 CHECK = ReadyCheck("", ("button",))
-DEADLINE_S = 15.0
+DEADLINE_S = 60.0
+"""Whatever ends under a page is heard of in a moment: half of this is for hosts that are busy."""
 
 
 @pytest.fixture
@@ -54,7 +55,7 @@ def group_of(engine: BrowserEngine) -> ProcessGroup:
     return browser.group
 
 
-async def eventually(holds: Callable[[], bool], deadline_s: float = 10.0) -> bool:
+async def eventually(holds: Callable[[], bool], deadline_s: float = DEADLINE_S) -> bool:
     """True as soon as it holds, False when it does not within the deadline."""
     until_s = time.monotonic() + deadline_s
     while not holds():
@@ -109,6 +110,7 @@ async def test_a_renderer_that_crashes_is_ours(store: EvidenceStore, site: Site,
 @pytest.mark.parametrize("sessions", [5, pytest.param(20, marks=pytest.mark.slow)])
 async def test_sessions_leave_no_context_and_no_process(store: EvidenceStore, site: Site, sessions: int) -> None:
     """One browser serves them all, and when the engine is closed nothing of it is left, zombies included."""
+    before = set(zombies())
     async with BrowserEngine(find_browser()) as engine:
         for _ in range(sessions):
             await load(engine, store, site.url)
@@ -117,7 +119,12 @@ async def test_sessions_leave_no_context_and_no_process(store: EvidenceStore, si
         group = browser.group
         assert group.memory_bytes() > 1_000_000
     assert group.members() == ()
-    assert [state for state in all_states() if state.parent_pid == os.getpid() and state.state == "Z"] == []
+    assert await eventually(lambda: set(zombies()) <= before)
+
+
+def zombies() -> list[int]:
+    """Children of ours that have ended and that nobody has collected; those of other tests too."""
+    return [state.pid for state in all_states() if state.parent_pid == os.getpid() and state.state == "Z"]
 
 
 async def test_a_worn_browser_is_replaced(store: EvidenceStore, site: Site) -> None:
@@ -325,7 +332,7 @@ async def test_a_probe_that_is_process_1_reaps_the_browsers_orphans(tmp_path: Pa
         stderr=subprocess.PIPE,
         env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
     )
-    said, complained = await asyncio.wait_for(done.communicate(), 60)
+    said, complained = await asyncio.wait_for(done.communicate(), 100)
     assert said.decode().strip() == "[]", complained.decode()
 
 
@@ -341,7 +348,7 @@ async def test_a_probe_that_is_killed_takes_its_browser_along(tmp_path: Path) ->
         env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
     )
     assert process.stdout is not None
-    group = ProcessGroup(int(await asyncio.wait_for(process.stdout.readline(), 30)))
+    group = ProcessGroup(int(await asyncio.wait_for(process.stdout.readline(), DEADLINE_S)))
     assert group.is_alive()
     process.kill()
     await process.wait()

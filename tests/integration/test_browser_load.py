@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 from base64 import b64encode
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
@@ -18,8 +18,9 @@ import trustme
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from probes.browser import BrowserEngine, Condition, PageFailed, ReadyCheck, find_browser
-from probes.errors import OperatorError
+from probes import browser_health, browser_session
+from probes.browser import BrowserEngine, BrowserSession, Condition, PageFailed, ReadyCheck, find_browser
+from probes.errors import DependencyError, OperatorError
 from probes.evidence import EvidenceMode, EvidenceStore
 from probes.records import FailureKind, PageLoad
 from tests.integration.browser_site import Answer, Seen, Site, html, open_site
@@ -29,8 +30,11 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 CHECK = ReadyCheck("#widget", ("input[type=file]", "button"))
 CONTROLS = "<input type=file><button>Upload</button>"
 HEADERS = {"traceparent": f"00-{'a' * 32}-{'b' * 16}-01", "x-request-id": "run-7", "User-Agent": "probe-fleet/9"}
-DEADLINE_S = 10.0
-SHORT_S = 3.0
+DEADLINE_S = 60.0
+SHORT_S = 5.0
+"""For a load that fails because its time is over: what it says must have been seen until then, on a busy host too."""
+TRIES = 5
+"""So often a time is taken that a busy host may spoil: each adds to it, and none takes away. The best one counts."""
 
 
 @dataclass
@@ -63,6 +67,12 @@ async def sites() -> AsyncIterator[Sites]:
     """Two sites, so that the frame lives in a process of its own."""
     async with open_site() as host, open_site(host="localhost") as widget:
         yield Sites(host, widget)
+
+
+@pytest.fixture(autouse=True)
+def patient_with_chromium(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing here is about a Chromium that does not answer for itself; on a busy host it may take its time."""
+    monkeypatch.setattr(browser_health, "ANSWER_S", DEADLINE_S)
 
 
 @pytest.fixture
@@ -98,6 +108,14 @@ async def failure_of(
     return caught.value
 
 
+async def collected(session: BrowserSession, has_come: Callable[[PageLoad], object]) -> PageLoad:
+    """The load as it stands once something has come, which Chromium tells when it gets round to it."""
+    async with asyncio.timeout(DEADLINE_S):
+        while not has_come(loaded := await session.collect()):  # noqa: ASYNC110 - a condition of another process
+            await asyncio.sleep(0.02)
+    return loaded
+
+
 async def test_ready_is_when_the_controls_of_a_cross_origin_frame_appear(
     engine: BrowserEngine, store: EvidenceStore, sites: Sites
 ) -> None:
@@ -107,14 +125,20 @@ async def test_ready_is_when_the_controls_of_a_cross_origin_frame_appear(
         "  window.made = performance.timeOrigin + performance.now(); }, 400)</script>"
     )
     url = sites.embed(script)
-    async with engine.session(origin_ns=0, headers={}, evidence=store.sink("r")) as session:
-        loaded = await session.load(url, ready=CHECK, deadline_s=DEADLINE_S)
-        frame = await session.frame("#widget")
-        made_ms = await frame.evaluate("made") - await session.page.evaluate("performance.timeOrigin")
-    assert loaded.ready_ns is not None
-    assert abs(loaded.ready_ns / 1e6 - made_ms) < 15
-    assert loaded.ready_ns > 400_000_000
-    assert loaded.drive_ns > 0
+    late_ms: list[float] = []
+    for _ in range(TRIES):
+        async with engine.session(origin_ns=0, headers={}, evidence=store.sink("r")) as session:
+            loaded = await session.load(url, ready=CHECK, deadline_s=DEADLINE_S)
+            frame = await session.frame("#widget", deadline_s=DEADLINE_S)
+            made_ms = await frame.evaluate("made") - await session.page.evaluate("performance.timeOrigin")
+        assert loaded.ready_ns is not None
+        assert loaded.ready_ns > 400_000_000
+        assert loaded.drive_ns > 0
+        late_ms.append(loaded.ready_ns / 1e6 - made_ms)
+        assert late_ms[-1] > -15, late_ms
+        if late_ms[-1] < 15:
+            break
+    assert min(late_ms) < 15, late_ms
 
 
 async def test_a_load_reports_what_the_page_measured(engine: BrowserEngine, store: EvidenceStore, sites: Sites) -> None:
@@ -132,7 +156,7 @@ async def test_a_load_reports_what_the_page_measured(engine: BrowserEngine, stor
             "new Promise(done => { const box = document.createElement('div'); box.style.height = '300px';"
             " document.body.prepend(box); requestAnimationFrame(() => requestAnimationFrame(() => setTimeout(done, 50))) })"
         )
-        later = await session.collect()
+        later = await collected(session, lambda now: None not in (now.fcp_ns, now.lcp_ns) and (now.cls or 0) > 0)
     assert loaded.ttfb_ns is not None
     assert 200_000_000 <= loaded.ttfb_ns < (loaded.ready_ns or 0)
     assert later.fcp_ns is not None
@@ -232,13 +256,13 @@ async def test_an_uncaught_error_beside_a_working_widget_is_recorded(
     )
     async with engine.session(origin_ns=0, headers={}, evidence=store.sink("r")) as session:
         await session.load(url, ready=CHECK, deadline_s=DEADLINE_S)
-        await session.page.wait_for_load_state("load")
-        loaded = await session.collect()
-        console = session.log.console_text().decode()
+        said = session.log.console_text
+        loaded = await collected(
+            session, lambda now: now.failed_requests and now.uncaught_errors and b"only logged" in said()
+        )
     assert len(loaded.uncaught_errors) == 1
     assert "nowhere is not defined" in loaded.uncaught_errors[0]
     assert loaded.failed_requests == (f"GET {sites.widget.url}/missing.png: 404",)
-    assert "only logged" in console
 
 
 async def test_a_frame_that_never_appears_is_a_browser_failure(
@@ -305,7 +329,7 @@ async def test_a_server_that_never_answers_is_a_timeout_within_the_deadline(
         await load(engine, store, f"{sites.host.url}/", deadline_s=1.0)
     released.set()
     assert caught.value.failure.kind is FailureKind.TIMEOUT
-    assert asyncio.get_running_loop().time() - began_s < 6
+    assert asyncio.get_running_loop().time() - began_s < DEADLINE_S / 2
 
 
 async def test_a_hung_frame_is_a_timeout_and_its_context_is_gone(
@@ -329,9 +353,9 @@ async def test_a_mark_that_no_look_could_place_is_looked_at_again_soon(
     )
     busy = "<script>onmessage = () => { const end = Date.now() + 2000; while (Date.now() < end); }</script>"
     sites.host.routes["/"] = html(f'{busy}<iframe id=widget src="{sites.widget.url}/widget"></iframe>')
-    page = await load(engine, store, url, deadline_s=25)
+    page = await load(engine, store, url, deadline_s=DEADLINE_S)
     assert page.ready_ns is not None
-    assert page.drive_ns < 15e9
+    assert page.drive_ns < DEADLINE_S / 2 * 1e9
 
 
 async def test_a_timeout_says_what_was_still_missing(engine: BrowserEngine, store: EvidenceStore, sites: Sites) -> None:
@@ -453,8 +477,9 @@ async def test_a_trusted_key_is_trusted_and_an_expired_certificate_of_another_ke
     async with open_site(tls=certificates.good) as good, open_site(tls=certificates.expired) as expired:
         good.routes["/"] = expired.routes["/"] = html(CONTROLS)
         assert (await load(engine, store, f"{good.url}/", check=check, trusted_spki=spki)).ready_ns is not None
-        failed = await failure_of(engine, store, f"{expired.url}/", check=check, trusted_spki=spki)
-        untrusted = await failure_of(engine, store, f"{good.url}/", check=check)
+        at_once = {"check": check, "deadline_s": DEADLINE_S}
+        failed = await failure_of(engine, store, f"{expired.url}/", trusted_spki=spki, **at_once)
+        untrusted = await failure_of(engine, store, f"{good.url}/", **at_once)
     assert failed.failure.kind is FailureKind.TLS
     assert untrusted.failure.kind is FailureKind.TLS
 
@@ -465,11 +490,22 @@ async def test_an_expired_certificate_of_the_trusted_key_fails_too(
     """Chromium ignores every error of a trusted key, so the dates are looked at by the probe."""
     async with open_site(tls=certificates.expired) as site:
         site.routes["/"] = html(CONTROLS)
-        failed = await failure_of(
-            engine, store, f"{site.url}/", check=ReadyCheck("", ("button",)), trusted_spki=(certificates.expired_spki,)
-        )
+        check, spki = ReadyCheck("", ("button",)), (certificates.expired_spki,)
+        failed = await failure_of(engine, store, f"{site.url}/", check=check, trusted_spki=spki, deadline_s=DEADLINE_S)
     assert failed.failure.kind is FailureKind.TLS
     assert "expired at" in failed.failure.message
+
+
+async def test_dates_of_a_certificate_that_chromium_does_not_tell_are_no_failure_of_the_targets(
+    engine: BrowserEngine, store: EvidenceStore, certificates: Certificates, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The page was there and ready; what is late is a part of this probe."""
+    monkeypatch.setattr(browser_session, "CERTIFICATE_TIMEOUT_S", 0.0)
+    check, spki = ReadyCheck("", ("button",)), (certificates.good_spki,)
+    async with open_site(tls=certificates.good) as site:
+        site.routes["/"] = html(CONTROLS)
+        with pytest.raises(DependencyError, match="dates of the certificate"):
+            await load(engine, store, f"{site.url}/", check=check, trusted_spki=spki)
 
 
 async def test_a_driven_step_is_timed_by_the_page(engine: BrowserEngine, store: EvidenceStore, sites: Sites) -> None:
@@ -479,16 +515,24 @@ async def test_a_driven_step_is_timed_by_the_page(engine: BrowserEngine, store: 
         "  const began = performance.now();"
         "  setTimeout(() => { state.textContent = 'done'; window.took = performance.now() - began }, 300) }</script>"
     )
-    async with engine.session(origin_ns=0, headers={}, evidence=store.sink("r")) as session:
-        await session.load(url, ready=CHECK, deadline_s=DEADLINE_S)
-        frame = await session.frame("#widget")
-        moment = await session.perform(
-            lambda: frame.click("button"), frame=frame, until=Condition.text("done"), deadline_s=DEADLINE_S
-        )
-        took_ms = await frame.evaluate("took")
-    assert 0 <= moment.duration_ns / 1e6 - took_ms < 25
-    assert moment.drive_ns > 0
-    assert moment.met_ns - moment.started_ns == pytest.approx(moment.duration_ns, abs=2)
+    more_ms: list[float] = []
+    for _ in range(TRIES):
+        async with engine.session(origin_ns=0, headers={}, evidence=store.sink("r")) as session:
+            await session.load(url, ready=CHECK, deadline_s=DEADLINE_S)
+            frame = await session.frame("#widget", deadline_s=DEADLINE_S)
+            moment = await session.perform(
+                lambda frame=frame: frame.click("button"),  # type: ignore[misc]
+                frame=frame,
+                until=Condition.text("done"),
+                deadline_s=DEADLINE_S,
+            )
+            more_ms.append(moment.duration_ns / 1e6 - await frame.evaluate("took"))
+        assert moment.drive_ns > 0
+        assert moment.met_ns - moment.started_ns == pytest.approx(moment.duration_ns, abs=2)
+        assert more_ms[-1] >= 0, more_ms
+        if more_ms[-1] < 25:
+            break
+    assert min(more_ms) < 25, more_ms
 
 
 async def test_a_file_is_uploaded_and_the_change_is_handed_back(
@@ -505,7 +549,7 @@ async def test_a_file_is_uploaded_and_the_change_is_handed_back(
     )
     async with engine.session(origin_ns=0, headers={}, evidence=store.sink("r")) as session:
         await session.load(url, ready=CHECK, deadline_s=DEADLINE_S)
-        frame = await session.frame("#widget")
+        frame = await session.frame("#widget", deadline_s=DEADLINE_S)
         moment = await session.perform(
             lambda: frame.set_input_files("input", part),
             frame=frame,
@@ -522,26 +566,30 @@ async def test_a_condition_that_is_never_met_says_what_went_wrong(
     url = sites.embed(f"{CONTROLS}<script>document.querySelector('button').onclick = () => fetch('/gone')</script>")
     async with engine.session(origin_ns=0, headers={}, evidence=store.sink("r")) as session:
         await session.load(url, ready=CHECK, deadline_s=DEADLINE_S)
-        frame = await session.frame("#widget")
+        frame = await session.frame("#widget", deadline_s=DEADLINE_S)
         with pytest.raises(PageFailed) as caught:
             await session.perform(
-                lambda: frame.click("button"), frame=frame, until=Condition.text("Price"), deadline_s=1.5
+                lambda: frame.click("button"), frame=frame, until=Condition.text("Price"), deadline_s=SHORT_S
             )
     assert caught.value.failure.kind is FailureKind.STATUS
     assert "/gone: 404" in caught.value.failure.message
     assert "the text 'Price'" in caught.value.failure.message
 
 
+@pytest.mark.parametrize("busy_ms", [0, 500])
 async def test_an_action_that_the_page_does_not_take_is_a_failure(
-    engine: BrowserEngine, store: EvidenceStore, sites: Sites
+    engine: BrowserEngine, store: EvidenceStore, sites: Sites, busy_ms: int
 ) -> None:
-    """A control that is covered for ever cannot be clicked; the failure comes from the page and in time."""
+    """A control that is covered for ever cannot be clicked: the failure says so, also when arming has taken its time."""
     url = sites.embed(CONTROLS + "<div style='position:fixed;inset:0'></div>")
+    keep_busy = "ms => setTimeout(() => { const end = Date.now() + ms; while (Date.now() < end); })"
     async with engine.session(origin_ns=0, headers={}, evidence=store.sink("r")) as session:
         await session.load(url, ready=CHECK, deadline_s=DEADLINE_S)
-        frame = await session.frame("#widget")
-        with pytest.raises(PageFailed, match="did not take the action"):
+        frame = await session.frame("#widget", deadline_s=DEADLINE_S)
+        await frame.evaluate(keep_busy, busy_ms)
+        with pytest.raises(PageFailed, match="did not take the action") as caught:
             await session.perform(lambda: frame.click("button"), frame=frame, until=Condition.text("x"), deadline_s=1.5)
+    assert caught.value.failure.kind is FailureKind.TIMEOUT
 
 
 async def test_a_condition_that_measures_nothing_is_refused(
@@ -551,12 +599,12 @@ async def test_a_condition_that_measures_nothing_is_refused(
     url = sites.embed(CONTROLS)
     async with engine.session(origin_ns=0, headers={}, evidence=store.sink("r")) as session:
         await session.load(url, ready=CHECK, deadline_s=DEADLINE_S)
-        frame = await session.frame("#widget")
+        frame = await session.frame("#widget", deadline_s=DEADLINE_S)
         with pytest.raises(OperatorError, match="before the action"):
             await session.perform(
-                lambda: frame.click("button"), frame=frame, until=Condition.text("Upload"), deadline_s=1.5
+                lambda: frame.click("button"), frame=frame, until=Condition.text("Upload"), deadline_s=DEADLINE_S
             )
         with pytest.raises(OperatorError, match="no JavaScript"):
-            await session.until(frame, Condition.script("1 +", "nonsense"), 1.5)
-        already = await session.until(frame, Condition.usable("button"), 1.5)
-    assert already.duration_ns < 50_000_000
+            await session.until(frame, Condition.script("1 +", "nonsense"), DEADLINE_S)
+        already = [await session.until(frame, Condition.usable("button"), DEADLINE_S) for _ in range(TRIES)]
+    assert min(moment.duration_ns for moment in already) < 50_000_000
