@@ -16,6 +16,9 @@ from probes.http_resolver import Address
 from probes.records import Exchange, Failure, FailureKind
 from tests.http_kit import Talk, answer, open_client, resolving_client, serve
 
+PATIENCE_S = 60.0
+"""Longer than anything here takes that is not about a deadline, on however busy a host."""
+
 
 def only(response: HttpResponse) -> Exchange:
     """The one exchange, its phases checked."""
@@ -40,7 +43,7 @@ async def hello(talk: Talk) -> None:
 async def test_an_answer_comes_with_everything_that_a_record_needs() -> None:
     """Status, headers, body, URL, address, bytes, phases."""
     async with serve(hello) as server, open_client() as client:
-        response = await client.request("get", server.url("/x?y=1"), deadline_s=5, headers={"X-Mine": "2"})
+        response = await client.request("get", server.url("/x?y=1"), deadline_s=PATIENCE_S, headers={"X-Mine": "2"})
     exchange = only(response)
     assert (response.status, response.json(), response.headers.get("x-name")) == (200, {"a": 1}, "v")
     assert response.failure is None
@@ -64,7 +67,7 @@ async def test_the_total_is_the_time_that_passed_and_the_start_counts_from_the_o
         origin_ns = time.monotonic_ns()
         async with engine.client(origin_ns=origin_ns) as client:
             before_ns = time.monotonic_ns()
-            exchange = only(await client.request("GET", server.url(), deadline_s=5))
+            exchange = only(await client.request("GET", server.url(), deadline_s=PATIENCE_S))
             after_ns = time.monotonic_ns()
     assert before_ns - origin_ns <= exchange.started_ns
     assert origin_ns + exchange.started_ns + exchange.phases.total_ns <= after_ns
@@ -78,7 +81,7 @@ async def test_a_body_that_is_not_json_is_shown() -> None:
         await talk.say(answer(502, b"<html>Bad gateway"))
 
     async with serve(html) as server, open_client() as client:
-        response = await client.request("GET", server.url(), deadline_s=5)
+        response = await client.request("GET", server.url(), deadline_s=PATIENCE_S)
     with pytest.raises(ValueError, match=r"status 502.*not JSON.*<html>Bad"):
         response.json()
 
@@ -86,7 +89,7 @@ async def test_a_body_that_is_not_json_is_shown() -> None:
 async def test_a_refused_connection_is_a_connect_failure(free_port: int) -> None:
     """Nobody listens."""
     async with open_client() as client:
-        response = await client.request("GET", f"http://127.0.0.1:{free_port}/", deadline_s=5)
+        response = await client.request("GET", f"http://127.0.0.1:{free_port}/", deadline_s=PATIENCE_S)
     assert failed(response).kind is FailureKind.CONNECT
     assert f"cannot connect to 127.0.0.1:{free_port}: the connection was refused" in failed(response).message
     assert failed(response).error_type == "ECONNREFUSED"
@@ -100,7 +103,7 @@ async def test_an_unknown_name_is_a_dns_failure() -> None:
         raise socket.gaierror(socket.EAI_NONAME, f"no {host}")
 
     async with resolving_client(lookup) as client:
-        response = await client.request("GET", "http://nowhere.test/", deadline_s=5)
+        response = await client.request("GET", "http://nowhere.test/", deadline_s=PATIENCE_S)
     assert failed(response).kind is FailureKind.DNS
     assert "nowhere.test" in failed(response).message
 
@@ -112,7 +115,7 @@ async def test_a_resolver_that_fails_itself_is_our_fault() -> None:
         raise socket.gaierror(socket.EAI_AGAIN, "try again")
 
     async with resolving_client(lookup) as client:
-        response = await client.request("GET", "http://somewhere.test/", deadline_s=5)
+        response = await client.request("GET", "http://somewhere.test/", deadline_s=PATIENCE_S)
     assert failed(response).kind is FailureKind.INTERNAL
 
 
@@ -124,7 +127,7 @@ async def test_every_address_is_tried_in_order_and_all_of_it_is_connect(free_por
         return (first, Address(socket.AF_INET, ("127.0.0.1", port)))
 
     async with serve(hello) as server, resolving_client(lookup) as client:
-        response = await client.request("GET", f"http://two.test:{server.port}/", deadline_s=5)
+        response = await client.request("GET", f"http://two.test:{server.port}/", deadline_s=PATIENCE_S)
     assert response.status == 200
     assert only(response).server_address == "127.0.0.1"
     assert only(response).phases.dns_ns > 0
@@ -137,7 +140,7 @@ async def test_when_no_address_works_each_is_named(free_port: int) -> None:
         return tuple(Address(socket.AF_INET, (host, port)) for host in ("127.0.0.2", "127.0.0.3"))
 
     async with resolving_client(lookup) as client:
-        response = await client.request("GET", f"http://two.test:{free_port}/", deadline_s=5)
+        response = await client.request("GET", f"http://two.test:{free_port}/", deadline_s=PATIENCE_S)
     assert "(127.0.0.2)" in failed(response).message
     assert "(127.0.0.3)" in failed(response).message
 
@@ -147,7 +150,7 @@ async def test_an_ipv6_literal_is_connected_without_a_lookup() -> None:
     listening = await asyncio.start_server(lambda _r, w: w.close(), "::1", 0)
     port = listening.sockets[0].getsockname()[1]
     async with listening, open_client() as client:
-        response = await client.request("GET", f"http://[::1]:{port}/", deadline_s=5)
+        response = await client.request("GET", f"http://[::1]:{port}/", deadline_s=PATIENCE_S)
     assert only(response).server_address == "::1"
     assert only(response).phases.dns_ns == 0
 
@@ -196,7 +199,7 @@ async def test_a_target_that_breaks_off_is_a_connect_failure_that_says_where(
 ) -> None:
     """Closed early, reset, cut short, not HTTP: each has its words."""
     async with serve(script) as server, open_client() as client:
-        response = await client.request("GET", server.url(), deadline_s=5)
+        response = await client.request("GET", server.url(), deadline_s=PATIENCE_S)
     assert failed(response).kind is FailureKind.CONNECT
     assert said in failed(response).message
 
@@ -211,7 +214,7 @@ async def test_an_answer_larger_than_accepted_is_a_failure() -> None:
             await talk.say(b"x" * 65_536)
 
     async with serve(flood) as server, open_client() as client:
-        response = await client.request("GET", server.url(), deadline_s=20, max_body_bytes=100_000)
+        response = await client.request("GET", server.url(), deadline_s=PATIENCE_S, max_body_bytes=100_000)
     assert failed(response).kind is FailureKind.ASSERTION
     assert "larger than the 100000 bytes" in failed(response).message
     assert len(response.body) == 100_000
@@ -233,20 +236,20 @@ async def pauses_in_its_body(talk: Talk) -> None:
 async def test_a_deadline_names_the_phase_it_passed_in(script: Callable[[Talk], Awaitable[None]], phase: str) -> None:
     """The time is booked on the phase that did not end."""
     async with serve(script) as server, open_client() as client:
-        response = await client.request("GET", server.url(), deadline_s=0.6)
-        await asyncio.wait_for(server.gone.wait(), 5)
+        response = await client.request("GET", server.url(), deadline_s=2)
+        await asyncio.wait_for(server.gone.wait(), PATIENCE_S)
     assert failed(response).kind is FailureKind.TIMEOUT
     assert f"the deadline passed in the phase `{phase}`" in failed(response).message
     phases = only(response).phases
     # A busy host may take its part; most of the time must be where the target kept us waiting.
-    assert 300_000_000 < getattr(phases, f"{phase}_ns") <= phases.total_ns
+    assert 1_000_000_000 < getattr(phases, f"{phase}_ns") <= phases.total_ns
 
 
 async def test_a_deadline_while_all_places_are_taken_is_our_fault() -> None:
     """A probe that is too busy never charges the target."""
     async with serve(silent) as server, open_client(max_in_flight=1) as client:
-        first = asyncio.ensure_future(client.request("GET", server.url(), deadline_s=10))
-        await asyncio.wait_for(server.asked.wait(), 5)
+        first = asyncio.ensure_future(client.request("GET", server.url(), deadline_s=PATIENCE_S))
+        await asyncio.wait_for(server.asked.wait(), PATIENCE_S)
         second = await client.request("GET", server.url(), deadline_s=0.05)
         first.cancel()
         await asyncio.gather(first, return_exceptions=True)
@@ -269,7 +272,9 @@ async def test_waiting_for_a_place_is_queue_and_goes_first_come_first_served() -
         await talk.say(answer(200))
 
     async with serve(counted) as server, open_client(max_in_flight=2) as client:
-        responses = await asyncio.gather(*(client.request("GET", server.url(), deadline_s=10) for _ in range(6)))
+        responses = await asyncio.gather(
+            *(client.request("GET", server.url(), deadline_s=PATIENCE_S) for _ in range(6))
+        )
     assert most == 2
     assert all(r.status == 200 for r in responses)
     assert max(only(r).phases.queue_ns for r in responses) > 30_000_000
@@ -286,7 +291,9 @@ async def test_a_redirect_is_followed_and_each_hop_is_an_exchange() -> None:
             await talk.say(answer(302, b"", "Location: /done"))
 
     async with serve(around) as server, open_client() as client:
-        response = await client.request("POST", server.url(), body=BytesBody(b"x"), deadline_s=5, follow_redirects=3)
+        response = await client.request(
+            "POST", server.url(), body=BytesBody(b"x"), deadline_s=PATIENCE_S, follow_redirects=3
+        )
     assert [e.status for e in response.exchanges] == [302, 200]
     assert [e.method for e in response.exchanges] == ["POST", "GET"]
     assert response.url == server.url("/done")
@@ -302,7 +309,7 @@ async def test_a_redirect_is_left_alone_unless_asked_for() -> None:
         await talk.say(answer(302, b"", "Location: /done"))
 
     async with serve(around) as server, open_client() as client:
-        response = await client.request("GET", server.url(), deadline_s=5)
+        response = await client.request("GET", server.url(), deadline_s=PATIENCE_S)
     assert (response.status, response.failure, len(response.exchanges)) == (302, None, 1)
 
 
@@ -314,7 +321,7 @@ async def test_redirects_without_end_are_a_failure() -> None:
         await talk.say(answer(302, b"", "Location: /again"))
 
     async with serve(around) as server, open_client() as client:
-        response = await client.request("GET", server.url(), deadline_s=5, follow_redirects=3)
+        response = await client.request("GET", server.url(), deadline_s=PATIENCE_S, follow_redirects=3)
     assert response.failure is not None
     assert response.failure.kind is FailureKind.STATUS
     assert len(response.exchanges) == 4
@@ -324,10 +331,10 @@ async def test_connections_are_fresh_unless_reuse_is_asked_for() -> None:
     """Two requests, two connections; with reuse, one, and its second exchange says so."""
     async with serve(hello) as server, open_client() as client:
         for _ in range(2):
-            assert not only(await client.request("GET", server.url(), deadline_s=5)).reused
+            assert not only(await client.request("GET", server.url(), deadline_s=PATIENCE_S)).reused
         assert server.connections == 2
     async with serve(hello) as server, open_client(reuse=True) as client:
-        exchanges = [only(await client.request("GET", server.url(), deadline_s=5)) for _ in range(3)]
+        exchanges = [only(await client.request("GET", server.url(), deadline_s=PATIENCE_S)) for _ in range(3)]
         assert server.connections == 1
     assert [e.reused for e in exchanges] == [False, True, True]
     assert exchanges[2].phases.connect_ns == exchanges[2].phases.dns_ns == 0
@@ -341,9 +348,9 @@ async def test_a_kept_connection_that_was_closed_is_replaced() -> None:
         await talk.say(answer(200))
 
     async with serve(once) as server, open_client(reuse=True) as client:
-        await client.request("GET", server.url(), deadline_s=5)
-        await asyncio.wait_for(server.gone.wait(), 5)
-        exchange = only(await client.request("POST", server.url(), body=BytesBody(b"x"), deadline_s=5))
+        await client.request("GET", server.url(), deadline_s=PATIENCE_S)
+        await asyncio.wait_for(server.gone.wait(), PATIENCE_S)
+        exchange = only(await client.request("POST", server.url(), body=BytesBody(b"x"), deadline_s=PATIENCE_S))
     assert (exchange.status, exchange.reused, server.connections) == (200, False, 2)
 
 
@@ -358,12 +365,12 @@ async def test_a_kept_connection_that_dies_under_a_request_is_retried_on_our_tim
             talk.reset()
 
     async with serve(dies_on_second) as server, open_client(reuse=True) as client:
-        await client.request("GET", server.url(), deadline_s=5)
-        exchange = only(await client.request("GET", server.url(), deadline_s=5))
+        await client.request("GET", server.url(), deadline_s=PATIENCE_S)
+        exchange = only(await client.request("GET", server.url(), deadline_s=PATIENCE_S))
         assert (exchange.status, exchange.reused, server.connections) == (200, False, 2)
     async with serve(dies_on_second) as server, open_client(reuse=True) as client:
-        await client.request("GET", server.url(), deadline_s=5)
-        response = await client.request("POST", server.url(), body=BytesBody(b"x"), deadline_s=5)
+        await client.request("GET", server.url(), deadline_s=PATIENCE_S)
+        response = await client.request("POST", server.url(), body=BytesBody(b"x"), deadline_s=PATIENCE_S)
         assert failed(response).kind is FailureKind.CONNECT
 
 
@@ -372,8 +379,8 @@ async def test_a_request_that_cannot_be_written_is_refused_before_anything_is_se
     """The caller's mistake, not the target's."""
     async with serve(hello) as server, open_client() as client:
         with pytest.raises(OperatorError):
-            await client.request("GET", server.url(), headers=headers, deadline_s=5)
-        response = await client.request("GET", server.url(), deadline_s=5)
+            await client.request("GET", server.url(), headers=headers, deadline_s=PATIENCE_S)
+        response = await client.request("GET", server.url(), deadline_s=PATIENCE_S)
     assert response.status == 200
     assert server.connections == 1
 
@@ -398,19 +405,19 @@ async def test_secrets_are_masked_in_what_is_recorded() -> None:
         return text.replace("hunter2", "***")
 
     async with serve(close_at_once) as server, HttpEngine() as engine, engine.client(origin_ns=0, mask=mask) as client:
-        response = await client.request("GET", server.url("/?token=hunter2"), deadline_s=5)
+        response = await client.request("GET", server.url("/?token=hunter2"), deadline_s=PATIENCE_S)
     assert only(response).url.endswith("?token=***")
 
 
 async def test_cancelling_a_request_closes_its_connection() -> None:
     """The server sees the end, the place is free again."""
     async with serve(silent) as server, open_client(max_in_flight=1) as client:
-        task = asyncio.ensure_future(client.request("GET", server.url(), deadline_s=30))
-        await asyncio.wait_for(server.asked.wait(), 5)
+        task = asyncio.ensure_future(client.request("GET", server.url(), deadline_s=PATIENCE_S))
+        await asyncio.wait_for(server.asked.wait(), PATIENCE_S)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
-        await asyncio.wait_for(server.gone.wait(), 5)
+        await asyncio.wait_for(server.gone.wait(), PATIENCE_S)
         again = asyncio.ensure_future(client.request("GET", server.url(), deadline_s=0.05))
         assert failed(await again).kind is FailureKind.TIMEOUT
 
@@ -428,7 +435,7 @@ async def test_a_thousand_requests_leave_no_file_open() -> None:
             await talk.say(answer(200, b"ok"))
 
     async def one(client: HttpClient, url: str) -> None:
-        await client.request("GET", url, deadline_s=0.05 if "silent" in url else 10)
+        await client.request("GET", url, deadline_s=0.05 if "silent" in url else PATIENCE_S)
 
     async with serve(moody) as server, open_client(max_in_flight=20) as client:
         await one(client, server.url())
@@ -436,7 +443,7 @@ async def test_a_thousand_requests_leave_no_file_open() -> None:
         paths = ("/", "/", "/", "/reset", "/silent")
         for _ in range(20):
             await asyncio.gather(*(one(client, server.url(paths[i % 5])) for i in range(50)))
-        deadline = time.monotonic() + 5
+        deadline = time.monotonic() + PATIENCE_S
         # What the server's side still holds is released by its own callbacks; nothing tells when.
         while len(os.listdir("/proc/self/fd")) > before and time.monotonic() < deadline:  # noqa: ASYNC110, PTH208
             await asyncio.sleep(0.01)

@@ -17,6 +17,8 @@ from probes.records import FailureKind, UploadFlow
 from tests.http_kit import Talk, TlsFiles, answer, make_tls, open_client, serve
 
 LARGE_BYTES = 20_000_000
+PATIENCE_S = 60.0
+"""Longer than anything here takes that is not about a deadline, on however busy a host."""
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +58,7 @@ async def test_a_file_arrives_byte_for_byte(tmp_path: Path, tls: TlsFiles, size:
     context = tls.context() if secure else None
     async with serve(take, context=context) as server, open_client(tls=tls.settings) as client:
         response = await client.request(
-            "PUT", server.url(), body=FileBody(path), deadline_s=20, on_sent=lambda *now: told.append(now)
+            "PUT", server.url(), body=FileBody(path), deadline_s=PATIENCE_S, on_sent=lambda *now: told.append(now)
         )
     assert response.failure is None
     assert response.body.decode() == hashlib.sha256(path.read_bytes()).hexdigest()
@@ -81,7 +83,7 @@ async def test_a_form_is_what_its_parts_say(tmp_path: Path) -> None:
         FormField("last", "1"),
     ))  # fmt: skip
     async with serve(take) as server, open_client() as client:
-        response = await client.request("POST", server.url(), body=body, deadline_s=5)
+        response = await client.request("POST", server.url(), body=body, deadline_s=PATIENCE_S)
     assert response.status == 201
     head, sent = server.requests[0]
     found = re.search(r"(?i)content-type: (.*)\r\n", head)
@@ -120,7 +122,7 @@ async def test_an_early_refusal_is_an_answer_and_not_a_reset(
     form = MultipartBody((FormFile("file", large, "large.step"),))
     async with serve(script, context=context) as server, open_client(tls=tls.settings) as client:
         for _ in range(10):
-            response = await client.request("POST", server.url(), body=form, deadline_s=10)
+            response = await client.request("POST", server.url(), body=form, deadline_s=PATIENCE_S)
             assert response.failure is None
             assert (response.status, response.body) == (413, b'{"error":"too large"}')
             assert flow_of(response).body_bytes < LARGE_BYTES
@@ -139,7 +141,7 @@ async def test_a_reset_in_the_middle_is_a_connect_failure_that_says_how_far_it_c
 
     context = tls.context() if secure else None
     async with serve(break_off, context=context) as server, open_client(tls=tls.settings) as client:
-        response = await client.request("PUT", server.url(), body=FileBody(large), deadline_s=10)
+        response = await client.request("PUT", server.url(), body=FileBody(large), deadline_s=PATIENCE_S)
     assert response.failure is not None
     assert response.failure.kind is FailureKind.CONNECT
     assert re.search(r"while the request was being sent, after \d+ of 20000000 bytes", response.failure.message)
@@ -156,20 +158,22 @@ async def test_bytes_that_stop_flowing_are_a_stall_and_then_a_timeout_in_send(la
         await asyncio.sleep(30)
 
     async with serve(stop) as server, open_client() as client:
-        response = await client.request("PUT", server.url(), body=FileBody(large), deadline_s=1.0)
+        response = await client.request("PUT", server.url(), body=FileBody(large), deadline_s=3.0)
     assert response.failure is not None
     assert response.failure.kind is FailureKind.TIMEOUT
     assert "in the phase `send`" in response.failure.message
     flow = flow_of(response)
     assert flow.stalls == 1
-    assert flow.longest_stall_ns >= 500_000_000
+    assert flow.longest_stall_ns >= 1_500_000_000
     assert flow.body_bytes < LARGE_BYTES
 
 
 async def test_an_unreadable_body_is_our_fault_and_nothing_is_sent(tmp_path: Path) -> None:
     """The file is named; the target is not charged."""
     async with serve(take) as server, open_client() as client:
-        response = await client.request("PUT", server.url(), body=FileBody(tmp_path / "gone.step"), deadline_s=5)
+        response = await client.request(
+            "PUT", server.url(), body=FileBody(tmp_path / "gone.step"), deadline_s=PATIENCE_S
+        )
     assert response.failure is not None
     assert response.failure.kind is FailureKind.INTERNAL
     assert "gone.step" in response.failure.message
@@ -186,7 +190,7 @@ async def test_a_file_that_shrinks_while_it_is_sent_is_our_fault(tmp_path: Path)
             file.truncate(10)
 
     async with serve(take) as server, open_client() as client:
-        response = await client.request("PUT", server.url(), body=FileBody(path), deadline_s=10, on_sent=shrink)
+        response = await client.request("PUT", server.url(), body=FileBody(path), deadline_s=PATIENCE_S, on_sent=shrink)
     assert response.failure is not None
     assert response.failure.kind is FailureKind.INTERNAL
     assert "shorter" in response.failure.message
@@ -200,7 +204,7 @@ async def test_an_error_of_the_progress_callback_reaches_its_owner(large: Path) 
 
     async with serve(take) as server, open_client() as client:
         with pytest.raises(ZeroDivisionError):
-            await client.request("PUT", server.url(), body=FileBody(large), deadline_s=10, on_sent=broken)
+            await client.request("PUT", server.url(), body=FileBody(large), deadline_s=PATIENCE_S, on_sent=broken)
 
 
 async def test_an_interim_answer_does_not_end_the_sending(large: Path) -> None:
@@ -211,7 +215,7 @@ async def test_an_interim_answer_does_not_end_the_sending(large: Path) -> None:
         await take(talk)
 
     async with serve(interim) as server, open_client() as client:
-        response = await client.request("PUT", server.url(), body=FileBody(large), deadline_s=10)
+        response = await client.request("PUT", server.url(), body=FileBody(large), deadline_s=PATIENCE_S)
     assert response.status == 201
     assert flow_of(response).body_bytes == LARGE_BYTES
 
@@ -220,7 +224,7 @@ async def test_an_interim_answer_does_not_end_the_sending(large: Path) -> None:
 async def test_a_body_from_memory_is_sent_with_its_type(body: Body) -> None:
     """Even an empty one has its length."""
     async with serve(take) as server, open_client() as client:
-        await client.request("POST", server.url(), body=body, deadline_s=5)
+        await client.request("POST", server.url(), body=body, deadline_s=PATIENCE_S)
     head, sent = server.requests[0]
     assert isinstance(body, BytesBody)
     assert sent == body.data
