@@ -83,7 +83,7 @@ async def run_script(
     url: str = "http://127.0.0.1:9",
     *,
     clock: Clock | None = None,
-    time_limit: str = "20s",
+    time_limit: str = "100s",
     observer: RunObserver | None = None,
     **environment: object,
 ) -> Run:

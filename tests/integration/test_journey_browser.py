@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
+from probes import browser_evidence, browser_health
 from probes.browser import BrowserEngine, ReadyCheck, find_browser
 from probes.errors import DependencyError
 from probes.evidence import EvidenceStore
@@ -17,6 +18,9 @@ from tests.journey_kit import SmallTarget, open_target, run_script
 
 PAGE = "<!doctype html><title>Page</title><link rel=icon href=data:,><button>Go</button>"
 READY = ReadyCheck(controls=("button",))
+DEADLINE_S = 60.0
+SHORT_S = 4.0
+"""For a load that fails because its time is over: a busy host, too, has asked for the page until then."""
 
 
 @pytest.fixture
@@ -42,13 +46,15 @@ async def target() -> AsyncIterator[SmallTarget]:
 
 
 async def test_a_page_that_breaks_its_promise_fails_its_step(
-    engine: BrowserEngine, target: SmallTarget, tmp_path: Path
+    engine: BrowserEngine, target: SmallTarget, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The error of the page becomes the step's failure, with what it measured, and a screenshot is kept."""
+    monkeypatch.setattr(browser_evidence, "SCREENSHOT_TIMEOUT_S", DEADLINE_S)
+    monkeypatch.setattr(browser_health, "ANSWER_S", DEADLINE_S)
 
     async def script(probe: Journey) -> None:
         async with probe.browser() as session, probe.step("load", keep_going=True):
-            await session.load(f"{target.url}/page", ready=ReadyCheck(controls=("#missing",)), deadline_s=1)
+            await session.load(f"{target.url}/page", ready=ReadyCheck(controls=("#missing",)), deadline_s=SHORT_S)
 
     run = await run_script(script, target.url, browser=engine, evidence=EvidenceStore(tmp_path))
     assert (run.outcome, run.failed_step) == (Outcome.FAIL, "load")
@@ -67,7 +73,7 @@ async def test_a_control_that_is_not_there_is_the_pages_fault_also_for_a_script_
     async def script(probe: Journey) -> None:
         async with probe.browser() as session:
             async with probe.step("load"):
-                probe.record_page(await session.load(f"{target.url}/page", ready=READY, deadline_s=10))
+                probe.record_page(await session.load(f"{target.url}/page", ready=READY, deadline_s=DEADLINE_S))
             async with probe.step("press"):
                 await session.page.click("#missing", timeout=100)
 
@@ -83,7 +89,7 @@ async def test_a_page_is_asked_for_with_the_name_of_the_run(engine: BrowserEngin
 
     async def script(probe: Journey) -> None:
         async with probe.browser() as session, probe.step("load"):
-            probe.record_page(await session.load(f"{target.url}/page", ready=READY, deadline_s=10))
+            probe.record_page(await session.load(f"{target.url}/page", ready=READY, deadline_s=DEADLINE_S))
 
     run = await run_script(script, target.url, browser=engine)
     assert run.outcome is Outcome.PASS

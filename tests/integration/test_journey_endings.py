@@ -67,14 +67,15 @@ async def test_code_that_knows_no_deadline_is_cut_off(where: str) -> None:
     """Whatever a step waits for, it ends; the time is that of the wall."""
 
     async def script(probe: Journey) -> None:
-        async with probe.step("hang", deadline_s=0.05 if where == "step" else None):
+        async with probe.step("hang", deadline_s=2 if where == "step" else None):
             await asyncio.Event().wait()
 
-    run = await run_script(script, time_limit="10s" if where == "step" else "50ms")
+    run = await run_script(script, time_limit="100s" if where == "step" else "2s")
     assert run.outcome is Outcome.FAIL
     assert run.failure is not None
     assert run.failure.kind is FailureKind.TIMEOUT
-    assert 50e6 <= run.steps[0].duration_ns < 5e9
+    # The run's own time begins before the step's, on a busy host a while before.
+    assert 1e9 <= run.steps[0].duration_ns < 50e9
 
 
 async def test_a_step_that_may_fail_can_be_cut_off_and_the_journey_goes_on() -> None:
@@ -83,7 +84,7 @@ async def test_a_step_that_may_fail_can_be_cut_off_and_the_journey_goes_on() -> 
     async def script(probe: Journey) -> None:
         async with probe.step("hang", deadline_s=0.02, keep_going=True):
             await asyncio.Event().wait()
-        async with probe.step("next", deadline_s=5):
+        async with probe.step("next", deadline_s=50):
             await asyncio.sleep(0)
 
     run = await run_script(script)
@@ -116,7 +117,7 @@ async def test_a_request_that_hangs_ends_at_the_steps_deadline_with_its_phases()
         return web.Response()
 
     async def script(probe: Journey) -> None:
-        async with probe.step("ask", deadline_s=0.1):
+        async with probe.step("ask", deadline_s=2):
             await probe.request("GET", f"{target.url}/silent", deadline_s=60)
 
     release = asyncio.Event()
@@ -126,7 +127,7 @@ async def test_a_request_that_hangs_ends_at_the_steps_deadline_with_its_phases()
     assert run.failure is not None
     assert run.failure.kind is FailureKind.TIMEOUT
     [exchange] = run.steps[0].exchanges
-    assert exchange.phases.wait_ns > 50e6
+    assert exchange.phases.wait_ns > 1e9
 
 
 async def test_clean_up_runs_last_in_first_out_whatever_happened() -> None:

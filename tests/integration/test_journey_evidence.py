@@ -91,11 +91,14 @@ async def test_evidence_that_cannot_be_put_together_does_not_cost_the_finding(tm
 
 async def test_the_time_of_evidence_is_not_the_platforms(tmp_path: Path) -> None:
     """It is written after the last border and after the end of the run."""
-    run = await run_asking(tmp_path, EvidenceMode.ALWAYS, "/ok")
-    [step] = run.steps
-    [exchange] = step.exchanges
-    assert step.duration_ns - exchange.phases.total_ns < 50e6
-    assert run.duration_ns >= step.started_ns + step.duration_ns
+    more_ns = []
+    for _ in range(5):  # a busy host may take its part of some of them
+        run = await run_asking(tmp_path, EvidenceMode.ALWAYS, "/ok")
+        [step] = run.steps
+        [exchange] = step.exchanges
+        more_ns.append(step.duration_ns - exchange.phases.total_ns)
+        assert run.duration_ns >= step.started_ns + step.duration_ns
+    assert min(more_ns) < 50e6, more_ns
 
 
 async def test_what_is_kept_of_a_long_poll_is_bounded(tmp_path: Path) -> None:
