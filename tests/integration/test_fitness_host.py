@@ -6,13 +6,14 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from probes.clock import SystemClock
-from probes.fitness import FitnessSampler
+from probes.fitness import FitnessLimits, FitnessSampler
 from probes.fitness_control import ControlTarget
 from probes.fitness_host import HostWatch, Trouble
 from probes.fitness_kernel import KernelFiles
@@ -23,6 +24,9 @@ from tests.clock import JumpingClock
 from tests.journey_kit import open_target
 
 START_AT = datetime.fromisoformat("2026-01-01T12:00:55+00:00")
+DEADLINE_S = 60.0
+BUSY_LOOP = replace(FitnessLimits(), loop_lag_ns=3600 * 10**9)
+"""For tests that are about something else: whatever keeps this machine, its loop was not late."""
 
 
 def pressure_files(folder: Path) -> KernelFiles:
@@ -31,9 +35,11 @@ def pressure_files(folder: Path) -> KernelFiles:
 
 
 @asynccontextmanager
-async def watched(clock: JumpingClock, files: KernelFiles) -> AsyncIterator[HostWatch]:
+async def watched(
+    clock: JumpingClock, files: KernelFiles, limits: FitnessLimits = BUSY_LOOP
+) -> AsyncIterator[HostWatch]:
     """A watch that looks when the test says so."""
-    async with FitnessSampler() as sampler, HostWatch(sampler, clock=clock, files=files) as host:
+    async with FitnessSampler() as sampler, HostWatch(sampler, clock=clock, files=files, limits=limits) as host:
         yield host
 
 
@@ -123,7 +129,7 @@ async def test_two_busy_seconds_do_not_make_a_minute_unfit(tmp_path: Path) -> No
 async def test_a_blocked_loop_makes_its_minute_unfit(tmp_path: Path) -> None:
     """More than 200 ms without a turn of the loop: every run of the minute is in doubt."""
     clock = JumpingClock(START_AT)
-    async with watched(clock, pressure_files(tmp_path)) as host:
+    async with watched(clock, pressure_files(tmp_path), FitnessLimits()) as host:
         time.sleep(0.3)  # noqa: ASYNC251 - blocking the loop is the fault under test
         host.look()
     [reason] = host.minutes.reasons_of(minute_of(START_AT))
@@ -178,7 +184,7 @@ async def test_the_watch_looks_by_itself() -> None:
     """On the real clock and the real files, once a second."""
     clock = SystemClock()
     async with FitnessSampler() as sampler, HostWatch(sampler, clock=clock) as host:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(DEADLINE_S):
             while len(host._looks) < 3:  # noqa: ASYNC110 - a condition, with a deadline around it
                 await asyncio.sleep(0.05)
 
@@ -193,16 +199,21 @@ async def engine() -> AsyncIterator[HttpEngine]:
 async def test_a_control_target_that_answers_speaks_for_the_host(engine: HttpEngine) -> None:
     """Our own responder, over a real socket."""
     async with open_responder() as url:
-        control = ControlTarget(url, engine=engine, clock=SystemClock())
+        control = ControlTarget(url, engine=engine, clock=SystemClock(), deadline_s=DEADLINE_S)
         assert await control.ask() == ""
         await control.close()
 
 
 @pytest.mark.parametrize(
-    ("path", "said"), [("/status/503", "answered 503"), ("/silent", "did not answer"), (None, "did not answer")]
+    ("path", "deadline_s", "said"),
+    [
+        ("/status/503", DEADLINE_S, "answered 503"),
+        ("/silent", 0.3, "did not answer"),
+        (None, DEADLINE_S, "did not answer"),
+    ],
 )
 async def test_a_control_target_that_does_not_answer_well_speaks_against_it(
-    engine: HttpEngine, path: str | None, said: str
+    engine: HttpEngine, path: str | None, deadline_s: float, said: str
 ) -> None:
     """A bad status, silence beyond the deadline, nobody there."""
 
@@ -211,7 +222,7 @@ async def test_a_control_target_that_does_not_answer_well_speaks_against_it(
 
     async with open_target({"/silent": silent}) as target:  # type: ignore[dict-item] # it never answers
         url = f"{target.url}{path}" if path else "http://127.0.0.1:9/"
-        control = ControlTarget(url, engine=engine, clock=SystemClock(), deadline_s=0.3)
+        control = ControlTarget(url, engine=engine, clock=SystemClock(), deadline_s=deadline_s)
         assert said in await control.ask()
         await control.close()
 
@@ -220,7 +231,7 @@ async def test_runs_of_one_moment_share_a_question(engine: HttpEngine) -> None:
     """Four runs that start together ask once; one that is stopped does not take the answer from the others."""
     clock = JumpingClock()
     async with open_target() as target:
-        control = ControlTarget(f"{target.url}/ok", engine=engine, clock=clock)
+        control = ControlTarget(f"{target.url}/ok", engine=engine, clock=clock, deadline_s=DEADLINE_S)
         stopped, *others = [control.ask() for _ in range(4)]
         stopped.cancel()
         assert await asyncio.gather(*others) == [""] * 3
