@@ -107,7 +107,7 @@ async def test_a_probe_hears_only_what_is_meant_for_it(mosquitto: Mosquitto) -> 
     with (mosquitto.folder / "acl").open("a") as rules:
         rules.write(f"\nuser collector/two\ntopic write {ROOT}/#\n")
     await reload(mosquitto)
-    await until_async(lambda: may_write(mosquitto.as_collector("two"), f"{ROOT}/commands/eu-west"))
+    await until_async(lambda: may_write(mosquitto.as_collector("two"), f"{ROOT}/results/eu-west/probe-1"))
     foreign = ["acks/eu-west/probe-2", "acks/us-east/probe-3", "clock/eu-west/probe-2", "commands/us-east"]
     foreign += ["results/eu-west/probe-1", "results/eu-west/probe-2", "status/us-east/probe-3", "live/eu-west/probe-2"]
     own = ["acks/eu-west/probe-1", "clock/eu-west/probe-1", "commands/eu-west"]
