@@ -13,7 +13,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -110,7 +110,10 @@ def _read(process: subprocess.Popen[str], lines: list[str]) -> None:
 def children_of(pid: int, word: str) -> list[int]:
     """The direct children whose command line has the word."""
     found = []
-    of_threads = [file.read_text() for file in Path(f"/proc/{pid}/task").glob("*/children")]
+    of_threads = []
+    for file in Path(f"/proc/{pid}/task").glob("*/children"):
+        with suppress(OSError):  # a thread that has ended since it was listed
+            of_threads.append(file.read_text())
     for child in " ".join(of_threads).split():
         try:
             command = Path(f"/proc/{child}/cmdline").read_bytes().decode(errors="replace")

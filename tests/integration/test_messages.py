@@ -190,7 +190,7 @@ async def test_a_hostile_receiver_delays_nobody_else(
     store: Store, there: Target, manner: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The others have everything while it still holds its first message; at the deadline it is left, and tried again later."""
-    monkeypatch.setattr(senders, "DEADLINE_S", 3.0)
+    monkeypatch.setattr(senders, "DEADLINE_S", 6.0)  # on a busy host, too, the others need less
     clock = JumpingClock(NOW)
     outbox = MessageOutbox({"hook": ALL, "bad": ALL})
     with target() as bad:
