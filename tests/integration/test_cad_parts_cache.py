@@ -66,7 +66,7 @@ def test_two_processes_that_want_the_same_large_part_make_it_once(roomy: Path) -
     """The second waits for the first and gets the same whole file; neither sees half of one."""
     command = [sys.executable, "-m", "fixtures.cad", "--cache", str(roomy), "make", "near-limit-step"]
     running = [subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) for _ in range(3)]
-    outputs = [process.communicate(timeout=60)[0] for process in running]
+    outputs = [process.communicate(timeout=100)[0] for process in running]
     assert [process.returncode for process in running] == [0, 0, 0]
     assert "".join(outputs).count("making padded-49999999") == 1
     part = open_catalog(roomy).get("near-limit-step")

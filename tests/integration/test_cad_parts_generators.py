@@ -75,7 +75,7 @@ def run_python(program: str, *arguments: str, **environment: str) -> str:
         check=True,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=100,
     )
     return done.stdout
 
