@@ -49,6 +49,8 @@ def metrics(collector: CollectorProcess) -> str:
     except urllib.error.HTTPError as error:
         with error:
             return f"{error.code}: {error.read().decode()}"
+    except OSError:
+        return ""
 
 
 def shows(collector: CollectorProcess, line: str) -> bool:
