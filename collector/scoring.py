@@ -17,7 +17,7 @@ from datetime import timedelta
 from fnmatch import fnmatchcase
 from typing import Final
 
-from probes.records import Attribute, FailureKind, Outcome, Run, Step
+from probes.records import Attribute, Failure, FailureKind, Outcome, Run, Step
 from slo.cells import Cell
 from slo.objective import EVERY_SCENARIO, Objective
 from slo.objective_set import ObjectiveSet
@@ -35,6 +35,8 @@ MOST_SUBJECT_LENGTH: Final = 200
 UNREACHED: Final = frozenset(
     (FailureKind.DNS, FailureKind.CONNECT, FailureKind.TLS, FailureKind.TIMEOUT, FailureKind.RATE_LIMITED)
 )
+NOT_LET_IN: Final = ("401", "403")
+SERVER_ERROR: Final = "5"
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,10 +165,17 @@ def observations_of(
             good = step.outcome is Outcome.PASS
             if subject is None or (good and selector.value and value_ns is None):
                 continue
-            if not good and selector.subject and step.failure is not None and step.failure.kind in UNREACHED:
+            if not good and selector.subject and step.failure is not None and is_unreached(step.failure):
                 continue
             seen_at = run.started_at + timedelta(microseconds=(step.started_ns + step.duration_ns) // MICROSECOND_NS)
             yield key, Observation(subject, seen_at, good, value_ns, run.identity.region, run.run_id)
+
+
+def is_unreached(failure: Failure) -> bool:
+    """Whether what was asked for was not reached: whoever keeps it was away, had an error of its own, or let nobody in."""
+    if failure.kind is FailureKind.STATUS:
+        return failure.error_type.startswith(SERVER_ERROR) or failure.error_type in NOT_LET_IN
+    return failure.kind in UNREACHED
 
 
 def subject_of(run: Run, step: Step, selector: ObservationSelector) -> str | None:

@@ -14,9 +14,10 @@ from typing import NoReturn
 from urllib.parse import quote, urlencode, urlsplit
 
 from probes.errors import DependencyError, OperatorError
+from probes.finding import StepFailed
 from probes.http import HttpResponse
 from probes.journey import Journey
-from probes.records import FailureKind
+from probes.records import Failure, FailureKind
 from probes.s3_signer import S3Signer
 from probes.target_behind import BACKUP_SECRETS, DAY, Backups
 from scenarios.backup_listing import StoredBackup, parse_listing
@@ -135,4 +136,5 @@ class BackupStore:
                 where=" and ".join(f"secret {name}" for name in BACKUP_SECRETS),
                 remedy="Give it a key that may list and read the bucket",
             )
-        self._probe.fail(FailureKind.STATUS, f"GET {response.url} answered {response.status} {code}".rstrip())
+        said = f"GET {response.url} answered {response.status} {code}".rstrip()
+        raise StepFailed(Failure(FailureKind.STATUS, said, str(response.status)))

@@ -8,7 +8,7 @@ from datetime import time as time_of_day
 
 from probes.errors import BugError
 from probes.journey import Journey
-from probes.records import FailureKind
+from probes.records import Failure, FailureKind
 from probes.registry import scenario
 from probes.steps import StepHandle
 from probes.target_behind import Backups
@@ -21,7 +21,8 @@ __all__ = ["describe_backup", "described_backups", "read_whole"]
 END_BYTES = 65_536
 ANSWER_S = 60.0
 SLOWEST_BYTES_PER_S = 1_000_000
-ABOUT_ONE = (FailureKind.ASSERTION, FailureKind.STATUS)
+NOT_LET_IN = ("401", "403")
+SERVER_ERROR = "5"
 CLOCKS_DIFFER = timedelta(minutes=5)
 # Smaller pieces are decompressed sooner than a thread is asked to.
 BRIEF_BYTES = 65_536
@@ -53,9 +54,16 @@ async def backups(probe: Journey) -> None:
                 step.set("backup.read", "ends")
                 problem = await read_ends(store, backup, described)
             probe.expect(f"backup of {backup.day}", not problem, expected="a whole dump", found=problem or "one")
-        if step.failure is not None and step.failure.kind not in ABOUT_ONE:
+        if step.failure is not None and not is_about_one(step.failure):
             # The bucket cannot be reached: that says nothing about the other days, and they are not charged with it.
             return
+
+
+def is_about_one(failure: Failure) -> bool:
+    """Whether it is the backup that is wrong, and not the bucket that was away, had an error of its own, or let nobody in."""
+    if failure.kind is FailureKind.STATUS:
+        return not (failure.error_type.startswith(SERVER_ERROR) or failure.error_type in NOT_LET_IN)
+    return failure.kind is FailureKind.ASSERTION
 
 
 def described_backups(probe: Journey) -> Backups:

@@ -232,13 +232,18 @@ async def test_a_long_backup_is_read_range_by_range_and_older_ones_at_both_ends(
     assert asked == [f"bytes=0-{end}", "bytes=0-65535", f"bytes={end - 65535}-{end}"]
 
 
-async def test_a_bucket_that_goes_away_says_nothing_about_the_days_that_follow(environment: RunEnvironment) -> None:
-    """The one that was asked for fails with its kind; no other day is charged with a connection that broke."""
+@pytest.mark.parametrize(("status", "kind"), [(0, FailureKind.CONNECT), (503, FailureKind.STATUS)])
+async def test_a_bucket_that_goes_away_says_nothing_about_the_days_that_follow(
+    environment: RunEnvironment, status: int, kind: FailureKind
+) -> None:
+    """The one that was asked for fails with its kind; no other day is charged with a connection that broke, or an error of S3."""
     content = gzip.compress(DUMP.format(middle=CANARY * 10).encode(), compresslevel=0)
 
     async def answer(request: web.Request) -> web.StreamResponse:
         if "list-type" in request.query:
             return web.Response(body=listing_of(content, request.query.get("continuation-token", "")))
+        if status:
+            return web.Response(status=status, text="<Error><Code>SlowDown</Code></Error>")
         assert request.transport is not None
         request.transport.abort()
         return web.Response()
@@ -252,7 +257,7 @@ async def test_a_bucket_that_goes_away_says_nothing_about_the_days_that_follow(e
             "backups", replace(environment, target=replace(target, bases=bases, backups=described))
         )
     ended = [(step.name, step.failure and step.failure.kind) for step in run.steps]
-    assert ended == [("list", None), ("verify", FailureKind.CONNECT)], describe(run)
+    assert ended == [("list", None), ("verify", kind)], describe(run)
 
 
 async def test_a_large_backup_is_read_whole_in_the_memory_of_a_few_pieces(environment: RunEnvironment) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from collector.scoring import NOTHING, Scorer
 from console.objectives import load_set
-from probes.records import Attribute, FailureKind, Outcome, Run
+from probes.records import Attribute, Failure, FailureKind, Outcome, Run
 from slo.cells import Cell
 from tests.sample_runs import S, make_exchange, make_run, make_step
 
@@ -74,16 +74,27 @@ def test_a_drill_is_a_fact_when_it_measured_something_or_failed(run: Run, facts:
 
 
 @pytest.mark.parametrize(
-    ("kind", "seen"), [(None, [True] * 2), (FailureKind.ASSERTION, [False] * 2), (FailureKind.CONNECT, [])]
+    ("failure", "seen"),
+    [
+        (None, [True] * 2),
+        (Failure(FailureKind.ASSERTION, "cut off", "assertion"), [False] * 2),
+        (Failure(FailureKind.STATUS, "gone", "404"), [False] * 2),
+        (Failure(FailureKind.CONNECT, "refused", "ECONNREFUSED"), []),
+        (Failure(FailureKind.STATUS, "slow down", "503"), []),
+        (Failure(FailureKind.STATUS, "account problem", "403"), []),
+    ],
+    ids=["good", "cut off", "gone", "refused", "server error", "not let in"],
 )
-def test_a_backup_that_could_not_be_reached_is_not_called_bad(kind: FailureKind | None, seen: list[bool]) -> None:
-    """The store of the backups was away: that says nothing about the backup."""
+def test_a_backup_that_could_not_be_reached_is_not_called_bad(failure: Failure | None, seen: list[bool]) -> None:
+    """The store of the backups was away, or had an error of its own: that says nothing about the backup."""
     day = "2026-02-28"
     attributes: dict[str, Attribute] = {
         "backup.day": day,
         "backup.written_at": f"{day}T00:00:00Z",
         "backup.age_s": 60.0,
     }
-    run = make_run(replace(make_step("verify", S, kind=kind), attributes=attributes), scenario="backups")
+    outcome = Outcome.PASS if failure is None else Outcome.FAIL
+    step = replace(make_step("verify", S), attributes=attributes, failure=failure, outcome=outcome)
+    run = make_run(step, scenario="backups")
     found = [one for _, one in SCORER.score_run(run).observations if one.subject.startswith("2026-02-28")]
     assert [one.good for one in found] == seen
