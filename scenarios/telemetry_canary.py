@@ -5,13 +5,14 @@ from __future__ import annotations
 import uuid
 
 from probes.dsn import DSN_VALUE, parse_dsn
-from probes.errors import BugError, OperatorError
+from probes.errors import BugError, DependencyError, OperatorError
 from probes.journey import Journey
 from probes.registry import scenario
 from scenarios.calls import Done, Refused, call
 
 NEEDS = ("send_errors", "read_errors", "send_events", "read_events")
 KEY_REFUSED = (401, 403)
+HELD_OFF = 429
 NO_WAY_TO_DELETE = "a test event, marked as one; it goes when the service forgets old events"
 
 
@@ -43,9 +44,12 @@ async def send_and_find(probe: Journey, kind: str) -> None:
 
 
 async def read(probe: Journey, operation: str, given: dict[str, str]) -> Done:
-    """Ask until the marker is there. A token of ours that is refused is ours: the platform sends its telemetry without it."""
+    """Ask until the marker is there. A token of ours that is refused is ours: the platform sends its telemetry without it.
+
+    So is the number of our questions.
+    """
     secrets = [name for name in probe.target.operation(operation).placeholders() if name.startswith("secret.")]
-    done = await call(probe, operation, given=given, also_accept=KEY_REFUSED if secrets else ())
+    done = await call(probe, operation, given=given, also_accept=(HELD_OFF, *(KEY_REFUSED if secrets else ())))
     if isinstance(done, Refused):
         raise BugError(f"{operation} may not be refused, and was")
     if done.response.status in KEY_REFUSED and secrets:
@@ -53,6 +57,11 @@ async def read(probe: Journey, operation: str, given: dict[str, str]) -> Done:
             f"{operation}: the service refuses the token of this probe ({done.response.status})",
             where=" and ".join(sorted(secrets)),
             remedy="Give it one that may read",
+        )
+    if done.response.status == HELD_OFF:
+        raise DependencyError(
+            f"{operation}: the service holds this probe off ({HELD_OFF})",
+            remedy="Run the scenario less often, in fewer regions, or let its poll begin later (first_s, factor)",
         )
     return done
 

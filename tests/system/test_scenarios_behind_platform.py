@@ -568,6 +568,29 @@ async def test_a_token_of_ours_that_is_refused_says_nothing_about_the_telemetry(
     assert "secret.telemetry_token" in run.failure.message
 
 
+async def test_a_service_that_holds_off_our_questions_says_nothing_about_the_telemetry(
+    environment: RunEnvironment,
+) -> None:
+    """The probes of all regions ask again and again until a marker is there: their number is our doing."""
+
+    async def too_many(_request: web.Request) -> web.StreamResponse:
+        return web.Response(status=429)
+
+    async with open_target({"/held-off": too_many}) as service:
+        operations = dict(environment.target.operations)
+        reading = operations["read_errors"]
+        held_off = reading.requests[0].model_copy(update={"url": "{web}/held-off"})
+        operations["read_errors"] = reading.model_copy(update={"requests": (held_off,)})
+        bases = {**environment.target.bases, "web": service.url}
+        run = await run_built_in(
+            "telemetry-canary",
+            replace(environment, target=replace(environment.target, operations=operations, bases=bases)),
+        )
+    assert run.outcome is Outcome.INCONCLUSIVE, describe(run)
+    assert run.failure is not None
+    assert "holds this probe off (429)" in run.failure.message
+
+
 # --- one region
 
 
