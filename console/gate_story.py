@@ -36,6 +36,7 @@ __all__ = [
     "minutes_text",
     "passing_beside",
     "percent_text",
+    "quiet_regions",
     "step_text",
     "subject",
     "why_different",
@@ -81,6 +82,18 @@ class GateStory:
     def steps_s(self) -> float:
         """The sum of all steps of all runs, clean-up included: what the platform itself took, on both sides."""
         return sum(step.duration_ns for one in self.runs for step in one.run.steps) / 1e9
+
+
+def quiet_regions(runs: Sequence[GateRun]) -> tuple[str, ...]:
+    """A sentence for each of several regions that mostly could not measure: an answer that others gave is none about them."""
+    all_of = Counter(one.run.identity.region for one in runs)
+    silent_of = Counter(one.run.identity.region for one in runs if one.run.outcome is Outcome.INCONCLUSIVE)
+    return tuple(
+        f"{printable(region)}: {silent_of[region]} of {count_text(count, 'run')} said nothing; "
+        "the answer is that of the other regions"
+        for region, count in sorted(all_of.items())
+        if len(all_of) > 1 and 2 * silent_of[region] > count
+    )
 
 
 def subject(story: GateStory) -> str:

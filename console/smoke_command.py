@@ -26,7 +26,7 @@ from console.gate_files import write_files
 from console.gate_options import GateOptions
 from console.gate_release import announcement_of, tell_of_gate
 from console.gate_rounds import GateLimits, GateRounds, GateRun, Sides, asking
-from console.gate_story import GateStory, exit_code_of_gate
+from console.gate_story import GateStory, exit_code_of_gate, quiet_regions
 from console.gate_text import GateTicker, print_story
 from console.run_store import RunStore
 from console.verdict import ExitCode
@@ -277,7 +277,7 @@ def _story(desk: Desk, session: _Session, gate: ReleaseGate) -> GateStory:
         plan=session.plan,
         ended_by=ended_by,
         left_out=session.left_out,
-        notes=tuple(session.notes),
+        notes=(*session.notes, *quiet_regions(runs)),
         evidence_folder=str(folder) if any(one.run.evidence for one in runs) else "",
         release=release.name if release is not None else "",
     )

@@ -5,8 +5,11 @@ Real engines all the way: HTTP, Chromium, the reference parts. Called by the sys
 
 from __future__ import annotations
 
+import json
+import urllib.request
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any
 
 from console.stand_in import StandIn
 from fixtures.cad.catalog import open_catalog
@@ -19,7 +22,15 @@ from probes.registry import load_registry
 from probes.targets import Target, load_target
 from scenarios.platform import open_platform
 
-__all__ = ["describe", "failed_steps", "open_scenario_environment", "run_built_in", "target_of"]
+__all__ = [
+    "control",
+    "describe",
+    "failed_steps",
+    "open_scenario_environment",
+    "run_built_in",
+    "step_named",
+    "target_of",
+]
 
 
 def target_of(stand_in: StandIn) -> Target:
@@ -66,3 +77,20 @@ def describe(run: Run) -> str:
         lines += [f"    {check.name}: {check.expected} / {check.found}" for check in step.expectations if not check.ok]
     lines += [f"  {effect}" for effect in run.side_effects]
     return "\n".join(lines)
+
+
+def control(stand_in: StandIn, method: str, path: str, body: object = None) -> Any:  # noqa: ANN401 - JSON
+    """Ask the stand-in's control site."""
+    request = urllib.request.Request(  # noqa: S310 - our own, http
+        stand_in.urls["control"] + path,
+        method=method,
+        data=None if body is None else json.dumps(body).encode(),
+        headers={"Content-Type": "application/json"},
+    )
+    with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310 - the same
+        return json.load(answer)
+
+
+def step_named(run: Run, name: str) -> Step:
+    """The first step so named."""
+    return next(step for step in run.steps if step.name == name)

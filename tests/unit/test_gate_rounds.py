@@ -9,6 +9,7 @@ from fractions import Fraction
 from pathlib import Path
 
 from console.gate_rounds import GateLimits, GateRounds, GateRun, Sides, outcome_of, times_of
+from console.gate_story import quiet_regions
 from console.stopping import Stop
 from probes.clock import SystemClock
 from probes.records import Outcome, PageLoad, Run
@@ -176,6 +177,22 @@ def test_a_trial_of_several_regions_fails_where_any_fails() -> None:
     assert outcome_of([]) is Outcome.INCONCLUSIVE
     steps = (make_step("x", 5), make_step("x", 7), make_step("gone", 9, cleanup=True))
     assert times_of([make_run(*steps)]) == {"x": 12}
+
+
+def test_a_region_that_mostly_could_not_measure_is_told() -> None:
+    """The others decide without it, and the report must not look as if it had been looked at from there too."""
+
+    def runs_in(region: str, outcomes: str) -> list[GateRun]:
+        run = make_run(make_step("load"))
+        made = [
+            replace(run, identity=replace(run.identity, region=region), outcome=Outcome(one))
+            for one in outcomes.split()
+        ]
+        return [GateRun(one, number, is_baseline=False) for number, one in enumerate(made)]
+
+    eu, us = runs_in("eu-west", "pass pass inconclusive"), runs_in("us-east", "inconclusive inconclusive fail")
+    assert quiet_regions([*eu, *us]) == ("us-east: 2 of 3 runs said nothing; the answer is that of the other regions",)
+    assert quiet_regions(us) == ()
 
 
 def test_what_driving_the_browser_cost_us_is_no_time_of_the_platform() -> None:
