@@ -24,10 +24,11 @@ import pytest
 import trustme
 from pydantic import SecretStr
 
-from collector.embedded_broker import EmbeddedBroker, free_port
+from collector.embedded_broker import EmbeddedBroker
 from collector.mosquitto import MosquittoPlan, client_name, probe_username, write_mosquitto_config
 from probes.messages import Acknowledgement, Address, Hello, parse_address, parse_batch, ranges_of
 from probes.mqtt import BrokerAddress, Connection, open_client, payload_of, subscribe
+from tests.free_ports import free_port
 
 FLEET = "cnc-quote"
 PROBES = (

@@ -19,9 +19,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from collector.embedded_broker import free_port
 from collector.mosquitto import client_name
 from tests.broker_kit import FLEET, Broker, Mosquitto
+from tests.free_ports import free_port
 
 __all__ = ["CollectorProcess", "running_collector", "settings_for"]
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import fcntl
 import os
-import socket
 import tempfile
 from collections.abc import Generator, Iterator
 from contextlib import ExitStack, contextmanager
@@ -17,6 +16,8 @@ from pathlib import Path
 import hypothesis
 import pytest
 import structlog
+
+from tests.free_ports import free_port as a_free_port
 
 # How long one example takes on a shared machine is no promise of ours; that a test ends is pytest-timeout's.
 hypothesis.settings.register_profile("fleet", deadline=None)
@@ -42,11 +43,8 @@ def logs_as_they_come() -> Iterator[None]:
 
 @pytest.fixture
 def free_port() -> int:
-    """A TCP port of 127.0.0.1 that was free a moment ago; for programs that cannot be asked to take port 0."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-    return port
+    """A TCP port of 127.0.0.1 on which nobody listens; for programs that cannot be asked to take port 0."""
+    return a_free_port()
 
 
 def pytest_make_parametrize_id(val: object, argname: str) -> str | None:

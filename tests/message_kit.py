@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -30,7 +29,6 @@ __all__ = [
     "Posted",
     "Target",
     "end_incident",
-    "free_port",
     "know_incident",
     "mail_sink",
     "message_of",
@@ -223,13 +221,6 @@ async def put_notice(store: Store, outbox: Outbox, notice: Notice) -> None:
 def message_of(notice: Notice, **more: object) -> Message:
     """The notice as it would be sent at once."""
     return Message(notice, "here", attempt=1, sent_at=notice.at, **more)  # type: ignore[arg-type]
-
-
-def free_port() -> int:
-    """A port that nobody has at this moment."""
-    with socket.create_server(("127.0.0.1", 0)) as found:
-        port: int = found.getsockname()[1]
-    return port
 
 
 async def until(holds: Callable[[], object], what: str) -> None:

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from console.app import main
-from tests.message_kit import free_port, target
+from tests.free_ports import free_port
+from tests.message_kit import target
 
 
 def call(folder: Path, text: str, *words: str, capsys: pytest.CaptureFixture[str]) -> tuple[int, str]:

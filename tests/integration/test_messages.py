@@ -28,7 +28,8 @@ from probes.retry_after import retry_after_s
 from tests.alert_kit import KeptNotices, open_an_incident
 from tests.clock import JumpingClock
 from tests.fleet_kit import children_of
-from tests.message_kit import ALL, Target, end_incident, free_port, know_incident, mail_sink, message_of, target, until
+from tests.free_ports import free_port
+from tests.message_kit import ALL, Target, end_incident, know_incident, mail_sink, message_of, target, until
 from tests.store_kit import NOW
 
 OUTBOX = MessageOutbox({"hook": ALL})

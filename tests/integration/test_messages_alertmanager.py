@@ -22,7 +22,8 @@ from collector.store import Store, open_store
 from slo.burn_tiers import Severity
 from tests.alert_kit import open_an_incident
 from tests.clock import JumpingClock
-from tests.message_kit import ALL, Target, end_incident, free_port, know_incident, target, until, upgrade_incident
+from tests.free_ports import free_port
+from tests.message_kit import ALL, Target, end_incident, know_incident, target, until, upgrade_incident
 from tests.prometheus_kit import need
 
 START_TIMEOUT_S = 60.0

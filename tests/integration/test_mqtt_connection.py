@@ -17,7 +17,6 @@ import trustme
 from iotcore import Broker as OldBroker
 from pydantic import SecretStr
 
-from collector.embedded_broker import free_port
 from collector.mosquitto import probe_username
 from probes import mqtt, mqtt_connection
 from probes.errors import OperatorError
@@ -33,6 +32,7 @@ from tests.broker_kit import (
     until,
     without_user,
 )
+from tests.free_ports import free_port
 
 PROBE = PROBES[0]
 Talk = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]

@@ -22,8 +22,8 @@ from probes.errors import OperatorError
 from probes.release_marker import MOST_BY, ReleaseMarker, ReleaseOutcome, parse_release, render_release
 from slo.release_gate import ReleaseDecision
 from tests.desk_kit import Called, call, desk_of
+from tests.free_ports import free_port
 from tests.gate_kit import make_story
-from tests.message_kit import free_port
 from tests.release_kit import release_at
 from tests.store_kit import NOW
 from tests.web_kit import READ, WRITE, Filled, open_filled

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 from yarl import URL
 
-from collector.embedded_broker import free_port
 from collector.store import open_store
 from collector.web.server import open_pages
 from probes.errors import DependencyError, OperatorError
 from tests.clock import JumpingClock
+from tests.free_ports import free_port
 from tests.web_kit import READ, WRITE, Pages, open_site, site_over
 
 STRANGER = "status.example"

@@ -16,9 +16,9 @@ from pathlib import Path
 
 import pytest
 
-from collector.embedded_broker import free_port
 from tests.broker_kit import make_certificates
 from tests.deploy_kit import DEPLOY
+from tests.free_ports import free_port
 
 ROOT = DEPLOY.parent
 DEADLINE_S = 60.0

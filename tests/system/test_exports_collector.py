@@ -17,7 +17,6 @@ from pathlib import Path
 import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
-from collector.embedded_broker import free_port
 from probes.messages import render_batch
 from probes.mqtt import open_client
 from probes.outbox import Entry, EntryKind
@@ -26,6 +25,7 @@ from probes.wire import render_run
 from tests.broker_kit import PROBES, Broker, Iotcore, running
 from tests.collector_kit import CollectorProcess, running_collector
 from tests.exports_kit import Receiver, receiver
+from tests.free_ports import free_port
 from tests.sample_runs import make_step
 from tests.store_kit import EPOCH, run_at
 

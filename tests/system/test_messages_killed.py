@@ -19,7 +19,8 @@ from collector.alerting.outbox import MessageOutbox
 from collector.store import open_store
 from tests.alert_kit import open_an_incident
 from tests.fleet_kit import ROOT, fleet_environment, told
-from tests.message_kit import ALL, free_port, target, until
+from tests.free_ports import free_port
+from tests.message_kit import ALL, target, until
 
 OUTBOX = MessageOutbox({"hook": ALL})
 

@@ -8,7 +8,8 @@ import pytest
 
 pytest_plugins = ["pytester"]
 
-RULES = (Path(__file__).parent.parent / "conftest.py").read_text(encoding="utf-8")
+ROOT = Path(__file__).parents[2]
+RULES = (ROOT / "tests" / "conftest.py").read_text(encoding="utf-8")
 SKIPPED = """
 import pytest
 @pytest.mark.skip(reason="no part here")
@@ -43,7 +44,7 @@ def test_alone_{number}():
 def suite(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest.Pytester:
     """An empty test suite under our rules."""
     pytester.makeconftest(RULES)
-    pytester.makeini("[pytest]\nmarkers =\n    serial: alone\n")
+    pytester.makeini(f"[pytest]\npythonpath = {ROOT}\nmarkers =\n    serial: alone\n")
     for name in ("CI", "PYTEST_XDIST_WORKER", "PYTEST_ADDOPTS"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")  # loading them takes longer than all else here
