@@ -8,6 +8,8 @@ import pytest
 from playwright.async_api import Browser, FrameLocator, Page, async_playwright, expect
 
 from probes.browser import find_browser
+from tests.message_kit import until
+from tests.page_kit import wait_until
 from tests.platform_kit import StandIn, part, start_stand_in
 
 FRAME = "#cnc-quote-widget iframe"
@@ -57,17 +59,19 @@ async def test_a_visitor_gets_a_quote_and_a_checkout(page: Page, stand_in: Stand
     widget = await open_widget(page, stand_in)
     await widget.locator("input[type=file]").set_input_files(part("heat_sink").path)
     await expect(widget.get_by_text("File uploaded successfully")).to_be_visible(timeout=DEADLINE_MS)
-    await expect(widget.locator("#upload-progress")).to_have_js_property("value", 100)
-    await expect(widget.get_by_text("Part Analysis")).to_be_visible()
+    await expect(widget.locator("#upload-progress")).to_have_js_property("value", 100, timeout=DEADLINE_MS)
+    await expect(widget.get_by_text("Part Analysis")).to_be_visible(timeout=DEADLINE_MS)
     await expect(widget.get_by_text("Manufacturability Score")).to_be_visible(timeout=DEADLINE_MS)
     await widget.locator("select[name=material]").select_option("alu-6061")
     await widget.locator("input[name=quantity]").fill("10")
-    await expect(widget.get_by_text("Price per unit")).to_be_visible()
+    await expect(widget.get_by_text("Price per unit")).to_be_visible(timeout=DEADLINE_MS)
     await widget.get_by_role("button", name="Get quote").click()
     await expect(widget.locator(".quote-summary .quote-quantity")).to_have_text("10", timeout=DEADLINE_MS)
     total = await widget.locator(".quote-summary .quote-total").inner_text()
     await widget.get_by_role("button", name="Checkout").click()
-    await expect(widget.get_by_text("is waiting for payment")).to_be_visible()
+    await expect(widget.get_by_text("is waiting for payment")).to_be_visible(timeout=DEADLINE_MS)
+    # The words are there a moment before the page around them is told.
+    await wait_until(page, "window.quoteMessages.some(message => message.type === 'checkout:started')")
     messages = await page.evaluate("window.quoteMessages")
     kinds = [message["type"] for message in messages]
     assert kinds[-2:] == ["quote:created", "checkout:started"]
@@ -105,8 +109,9 @@ async def test_the_widget_can_be_blank_refused_or_in_error(page: Page, stand_in:
     page.on("pageerror", lambda error: errors.append(str(error)))
     with stand_in.fault("widget-js-error"):
         widget = await open_widget(page, stand_in)
-        await expect(widget.locator("#upload-button")).to_be_enabled()
+        await expect(widget.locator("#upload-button")).to_be_enabled(timeout=DEADLINE_MS)
         await page.wait_for_load_state("networkidle")
+        await until(lambda: errors, "the error of the script")
         assert errors == ["widget: a script of ours failed"]
         await widget.locator("input[type=file]").set_input_files(part("tiny").path)
         await expect(widget.get_by_text("File uploaded successfully")).to_be_visible(timeout=DEADLINE_MS)
