@@ -110,7 +110,9 @@ def packet_links(plans: Sequence[LinkPlan]) -> Iterator[PacketLinks]:
             pass_fds=descriptors,
         ) as process:
             try:
-                yield PacketLinks(process)
+                links = PacketLinks(process)
+                links.count()  # once it answers it carries: what a device holds before that is little
+                yield links
             finally:
                 process.kill()
     finally:
