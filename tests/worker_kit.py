@@ -196,7 +196,7 @@ def all_entries(outbox: Outbox) -> Iterable[Entry]:
         last_seq = entries[-1].seq
 
 
-async def until(holds: Callable[[], object], what: str, deadline_s: float = 20.0) -> None:
+async def until(holds: Callable[[], object], what: str, deadline_s: float = 60.0) -> None:
     """Wait for a condition, and fail with its name when it does not come."""
     give_up_s = time.monotonic() + deadline_s
     while not holds():
@@ -229,13 +229,13 @@ class WorkerProcess:
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         self._process.kill()
-        self._process.wait(10)
+        self._process.wait(30)
         self._close()
 
     def stop(self) -> int:
         """In order; the exit code."""
         self._process.send_signal(signal.SIGTERM)
-        code = self._process.wait(30)
+        code = self._process.wait(60)
         self._close()
         return code
 

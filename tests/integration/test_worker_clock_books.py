@@ -40,7 +40,7 @@ async def told_to_a_collector(folder: Path, sender: Address) -> list[SlotLine]:
             ingest = Ingest(store, broker, fleet=sender.fleet, name="one", clock=clock)
             stream = Stream(outbox, sender, broker, clock=clock)
             async with going(ingest.run()), going(stream.run()):
-                assert await stream.flush(30)
+                assert await stream.flush(60)
         return await lines_of(store, clock)
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import re
+import time
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -31,17 +33,19 @@ async def test_a_clock_stepped_forward_skips_nothing_in_silence(target: SmallTar
     """An hour ahead: every slot of it is recorded as missed with the reason, the minute is unfit, and slots run on at once."""
     clock = SteppedClock()
     path = tmp_path / "outbox.db"
+    began_s = time.monotonic()
     async with open_test_lane(tmp_path, target, clock):
         await until(lambda: books_of(path).runs, "a run before the step")
         clock.step(HOUR_S)
         count = len(target.seen)
         await until(lambda: len(target.seen) > count + 1, "runs after the step")
+        passed_s = time.monotonic() - began_s
     books = books_of(path)
     endings = books.endings("steady")
     assert set(endings.values()) == {1}
     assert books.owed_slots("steady", clock.now() + timedelta(days=1)) == set(endings)
-    missed = [end for end in books.ends if "stepped forward by 3600" in end.detail]
-    assert 3598 <= len(missed) <= 3601
+    missed = [end for end in books.ends if is_an_hour(end.detail, "forward")]
+    assert 3598 <= len(missed) <= 3600 + passed_s
     assert any("stepped forward" in reason for reasons in books.unfit.values() for reason in reasons)
     assert min(run.identity.slot_at for run in books.runs) < max(
         run.identity.slot_at for run in books.runs
@@ -68,7 +72,13 @@ async def test_a_clock_stepped_back_runs_no_slot_twice(target: SmallTarget, tmp_
         await until(lambda: len(target.seen) > count, "a run when the clock has caught up")
     endings = books_of(path).endings("steady")
     assert set(endings.values()) == {1}
-    assert any("stepped back by 3600" in reason for reasons in books_of(path).unfit.values() for reason in reasons)
+    assert any(is_an_hour(reason, "back") for reasons in books_of(path).unfit.values() for reason in reasons)
+
+
+def is_an_hour(told: str, way: str) -> bool:
+    """Whether this tells of a clock that was stepped by an hour; the two clocks are not read at the same nanosecond."""
+    found = re.search(rf"stepped {way} by ([0-9.]+) s", told)
+    return found is not None and abs(float(found[1]) - HOUR_S) < 1
 
 
 async def test_a_turn_that_takes_long_is_not_taken_for_a_clock_that_was_stepped(
@@ -146,7 +156,8 @@ async def test_what_an_unfit_minute_found_is_kept_and_counts_for_nothing(target:
     assert tainted.fitness is not None
     assert tainted.fitness.reasons == ("no CPU",)
     assert (tainted.clock_offset_ns, tainted.clock_bound_ns) == (5_000_000, 1_000_000)
-    assert set(map(tuple, books.unfit.values())) == {("no CPU",)}
+    # A run that began in the minute before takes that one with it, and says why.
+    assert {reason.rpartition(": ")[2] for reasons in books.unfit.values() for reason in reasons} == {"no CPU"}
 
 
 async def test_a_control_target_that_fails_in_the_same_slot_makes_the_run_inconclusive(tmp_path: Path) -> None:
@@ -157,11 +168,11 @@ async def test_a_control_target_that_fails_in_the_same_slot_makes_the_run_inconc
         return web.Response(status=503 if is_down else 200)
 
     path = tmp_path / "outbox.db"
-    async with open_target({"/control": answer, "/quick": answer}) as target:
-        quick = Schedule("quick", 1000, 0, 400)
+    async with open_target({"/control": answer, "/slow": answer}) as target:
+        each_second = Schedule("slow", 1000, 0, 400)
         clock = SteppedClock()
         control_url = f"{target.url}/control"
-        async with open_test_lane(tmp_path, target, clock, schedules=[quick], control_url=control_url):
+        async with open_test_lane(tmp_path, target, clock, schedules=[each_second], control_url=control_url):
             await until(lambda: books_of(path).runs, "a good run")
             is_down = True
             await until(lambda: found_nothing_but_failure(books_of(path)), "a run that the control target excuses")
@@ -198,8 +209,9 @@ async def test_a_network_that_goes_down_in_the_middle_of_a_run_is_not_charged(
 
     path = tmp_path / "outbox.db"
     async with open_target({"/control": control, "/slow": platform}) as target:
-        soon_ms = int(datetime.now(UTC).timestamp() * 1000) + 300
-        hourly = Schedule("slow", 3_600_000, soon_ms % 3_600_000, 400)
+        # Not so soon that a lane which opens slowly would miss it, for there is none after it.
+        soon_ms = int(datetime.now(UTC).timestamp() * 1000) + 1_500
+        hourly = Schedule("slow", 3_600_000, soon_ms % 3_600_000, 60_000)
         control_url = f"{target.url}/control"
         async with open_test_lane(tmp_path, target, SteppedClock(), schedules=[hourly], control_url=control_url):
             await until(lambda: books_of(path).runs, "the run")
