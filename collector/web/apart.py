@@ -55,6 +55,11 @@ class Apart:
         self._process: SpawnProcess | None = None
         self._pipe: Connection | None = None
 
+    @property
+    def is_in_place(self) -> bool:
+        """Whether questions are answered in the asker's own loop."""
+        return self._in_place
+
     async def ask(
         self,
         question: Callable[Concatenate[Store, Given], Awaitable[Answer]],

@@ -96,11 +96,14 @@ class Kept(Generic[Answer]):
         *arguments: Given.args,
         **named: Given.kwargs,
     ) -> Answer:
-        """The same for a page: NotYetError when the first answer takes longer than a person notices."""
+        """The same for a page: NotYetError when the first answer takes longer than a person notices.
+
+        What is worked out in place is waited for: it holds up this very loop, and nobody gets anything sooner by leaving.
+        """
         task = self._begin(key, question, *arguments, **named)
         if not isinstance(task, asyncio.Task):
             return task
-        await asyncio.wait({task}, timeout=SOON_S)
+        await asyncio.wait({task}, timeout=None if self._apart.is_in_place else SOON_S)
         if not task.done():
             raise NotYetError
         found: Answer = _answer_of(task)
