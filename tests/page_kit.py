@@ -76,8 +76,16 @@ async def open_page(browser: Browser, view: View) -> AsyncIterator[Page]:
 async def load(page: Page, url: str) -> None:
     """The page with its figures, however long they take to be worked out."""
     await page.goto(url)
+    await wait_for_figures(page)
+
+
+async def wait_for_figures(page: Page) -> None:
+    """Until a page that renews itself has them; looked at again and again, for an event may come before anybody waits for it."""
+    give_up_s = time.monotonic() + PATIENCE_MS / 1000
     while "being worked out" in await page.inner_text("main"):
-        await page.wait_for_event("domcontentloaded")
+        assert time.monotonic() < give_up_s, f"not within {PATIENCE_MS} ms: the figures of {page.url}"
+        await asyncio.sleep(0.05)
+    await page.wait_for_load_state()
 
 
 async def wait_until(page: Page, expression: str) -> None:

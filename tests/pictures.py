@@ -26,7 +26,7 @@ from collector.store import open_store
 from console.objectives import load_set
 from slo.window import Span, minute_of, month_span
 from tests.alert_kit import open_an_incident
-from tests.page_kit import View, load, open_browser, open_page
+from tests.page_kit import View, load, open_browser, open_page, wait_for_figures
 from tests.web_kit import QuickClock, served_over
 
 __all__ = ["PICTURES", "main", "take_all"]
@@ -136,8 +136,7 @@ async def follow(page: Page, link: str) -> None:
     """Go where a link leads."""
     await page.locator(link).first.click()
     await page.wait_for_load_state()
-    while "being worked out" in await page.inner_text("main"):
-        await page.wait_for_event("domcontentloaded")
+    await wait_for_figures(page)
 
 
 def main() -> None:
