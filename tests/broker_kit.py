@@ -37,7 +37,7 @@ PROBES = (
     Address(FLEET, "us-east", "probe-3"),
 )
 COLLECTORS = ("one", "two")
-DEADLINE_S = 30.0
+DEADLINE_S = 60.0
 
 
 class Iotcore(EmbeddedBroker):
@@ -107,7 +107,7 @@ class Mosquitto:
         if self.process:
             self.process.send_signal(signal.SIGCONT)
             self.process.terminate()
-            self.process.wait(10)
+            self.process.wait(DEADLINE_S)
 
 
 Broker = Iotcore | Mosquitto

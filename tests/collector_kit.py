@@ -16,6 +16,7 @@ import urllib.request
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 
@@ -61,7 +62,7 @@ class CollectorProcess:
         except urllib.error.HTTPError as error:
             with error:
                 return dict(json.load(error))
-        except OSError:
+        except (OSError, HTTPException):
             return {}
 
     def ingest(self) -> dict[str, Any]:

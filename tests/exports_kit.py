@@ -49,7 +49,7 @@ __all__ = [
 ]
 
 FLEET = "simulated"
-DEADLINE_S = 30.0
+DEADLINE_S = 60.0
 OPENMETRICS = "application/openmetrics-text;version=1.0.0,text/plain;version=0.0.4;q=0.5"
 Samples = dict[tuple[str, tuple[tuple[str, str], ...]], float]
 

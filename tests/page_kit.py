@@ -50,7 +50,9 @@ class Look:
 async def open_browser() -> AsyncIterator[Browser]:
     """One browser."""
     async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=str(find_browser().path), args=["--no-sandbox"])
+        browser = await playwright.chromium.launch(
+            executable_path=str(find_browser().path), args=["--no-sandbox"], timeout=PATIENCE_MS
+        )
         try:
             yield browser
         finally:

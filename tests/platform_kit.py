@@ -26,7 +26,7 @@ __all__ = ["Answer", "StandIn", "command", "part", "start_stand_in", "until"]
 
 ROOT = Path(__file__).resolve().parents[1]
 START_DEADLINE_S = 90.0
-STOP_DEADLINE_S = 20.0
+STOP_DEADLINE_S = 60.0
 ANSWER_DEADLINE_S = 100.0
 PASSWORD = "probe-password"
 FORM_BOUNDARY = "stand-in-test-boundary"
@@ -230,7 +230,7 @@ def part(part_id: str) -> Part:
     return open_catalog().get(part_id)
 
 
-def until(done: Callable[[], bool], what: str, *, deadline_s: float = 30.0) -> None:
+def until(done: Callable[[], bool], what: str, *, deadline_s: float = 60.0) -> None:
     """Wait for the condition; fail with its name when it does not come."""
     end_s = time.monotonic() + deadline_s
     while not done():

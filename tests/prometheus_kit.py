@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import json
 import shutil
-import socket
 import subprocess
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
-from http.client import HTTPConnection
+from http.client import HTTPConnection, HTTPException
 from itertools import accumulate, groupby, pairwise
 from pathlib import Path
 from typing import Any
@@ -278,14 +277,9 @@ def _write_openmetrics(file: Path, history: History) -> None:
 def _wait_until_ready(port: int, server: subprocess.Popen[bytes], log: Path) -> None:
     give_up_s = time.monotonic() + START_TIMEOUT_S
     while time.monotonic() < give_up_s and server.poll() is None:
-        with socket.socket() as client:
-            is_open = client.connect_ex(("127.0.0.1", port)) == 0
-        if is_open:
-            connection = HTTPConnection("127.0.0.1", port, timeout=10)
+        with closing(HTTPConnection("127.0.0.1", port, timeout=10)) as connection, suppress(OSError, HTTPException):
             connection.request("GET", "/-/ready")
-            status = connection.getresponse().status
-            connection.close()
-            if status == 200:
+            if connection.getresponse().status == 200:
                 return
         time.sleep(0.05)
     raise TimeoutError(f"Prometheus did not start: {log.read_text(errors='replace')[-2000:]}")

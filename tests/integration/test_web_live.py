@@ -26,7 +26,7 @@ from tests.release_kit import release_at
 from tests.store_kit import NOW, deliver, other_entry, run_at, run_entry
 from tests.web_kit import QuickClock, site_over
 
-PATIENCE_S = 20.0
+PATIENCE_S = 60.0
 OWED = OwedSlots(
     scenario="quote",
     interval_ms=3_600_000,

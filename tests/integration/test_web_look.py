@@ -55,7 +55,7 @@ WITH_NOTHING: Final = (
 WITHOUT_SCRIPTS: Final = View(1280, 900, "light", has_scripts=False)
 RELEASE: Final = '2026.9.1<a href="https://evil.example">'
 PAINTED_MS: Final = 1_000
-TRIES: Final = 3
+TRIES: Final = 8
 THIN_MONTH: Final = """
 seed = 9
 regions = ["eu-west", "us-east", "ap-south"]
@@ -184,6 +184,7 @@ async def test_a_chart_can_be_looked_at_closely(browser: Browser, month: ServedA
             await page.locator(".explored .main-svg").last.wait_for()
         await wait_until(page, "document.querySelectorAll('.js-plotly-plot').length === 3")
         # Plotly knows of releases by their numbers alone: it would make an element of a name that looks like one.
+        await wait_until(page, "document.querySelectorAll('.explored .annotation-text').length === 9")
         drawn = await page.locator(".explored .annotation-text").all_text_contents()
         assert drawn == ["1", "2", "3"] * 3
         assert await page.locator("a[href*=evil]").count() == 0
