@@ -28,7 +28,7 @@ from probes.http import HttpClient, HttpEngine
 from probes.ids import make_run_id, make_trace_id
 from probes.journey import CleanupAction, Journey, Surroundings
 from probes.masking import Mask
-from probes.outcome import EXCESS_MARK_NS, decide, describe_crash, timing_marks
+from probes.outcome import EXCESS_MARK_NS, bounded, decide, describe_crash, timing_marks
 from probes.parts import PartCatalog
 from probes.records import Attribute, Failure, FailureKind, Run, RunIdentity
 from probes.registry import ScenarioSpec
@@ -45,6 +45,7 @@ __all__ = ["RunEnvironment", "run_scenario"]
 CLEANUP_DEADLINE_S = 5.0
 CLEANUP_BUDGET_S = 30.0
 SEED_BITS = 32
+MOST_IN_VAIN = 500
 # From here on the doubt about a phase is larger than what a timing is promised to be true to.
 NO_EVIDENCE = EvidenceStore(Path("evidence"), mode=EvidenceMode.NEVER)
 
@@ -147,8 +148,10 @@ async def execute(
         log.tell(lambda told: told.run_started(begun.run_id, spec.name))
         ended_by = await walk(spec, journey, log)
         duration_ns = environment.clock.monotonic_ns() - begun.origin_ns
-        for name in timing_marks(client.excess_ns, client.unstamped):
+        for name in timing_marks(client.excess_ns, client.unstamped, client.in_vain):
             journey.mark(name)
+        if client.in_vain:
+            journey.attributes["http.addresses_in_vain"] = bounded("; ".join(client.in_vain), MOST_IN_VAIN)
         if client.excess_ns > EXCESS_MARK_NS:
             journey.attributes["http.excess_ns"] = client.excess_ns
         await clean_up(journey.cleanups, log)

@@ -171,7 +171,8 @@ class HttpClient:
     """The requests of one run. An async context manager; closes its connections at the end.
 
     `excess_ns` is how far the phases of the run's worst exchange may be off because the kernel could not say; `unstamped`
-    counts exchanges in which an arrival or a connect had to be timed in user space.
+    counts exchanges in which an arrival or a connect had to be timed in user space. `in_vain` has a sentence for each address
+    that was tried before one that answered: the time of that is in `connect`, and nothing else in a record tells why.
     """
 
     def __init__(
@@ -194,6 +195,7 @@ class HttpClient:
         self._closed = False
         self.excess_ns = 0
         self.unstamped = 0
+        self.in_vain: dict[str, None] = {}
 
     async def __aenter__(self) -> Self:
         return self
@@ -345,6 +347,8 @@ class HttpClient:
         self.excess_ns = max(self.excess_ns, ledger.doubt_ns)
         self._engine.excess_ns = max(self._engine.excess_ns, ledger.doubt_ns)
         self.unstamped += not ledger.stamped
+        if connection is not None and not connection.reused:
+            self.in_vain.update(dict.fromkeys(map(self._mask, connection.in_vain)))
         if failure is not None:
             failure = Failure(failure.kind, self._mask(failure.message), failure.error_type)
         return Exchange(

@@ -1,7 +1,8 @@
 """Connections ready for a request: name looked up, address connected, TLS shaken. Called by `probes.http`.
 
-Addresses are tried one after the other in the resolver's order, each with an even share of the time that is left; all
-of it is `connect`. Nothing is raced: two connections at once would be a time that no phase could own.
+Addresses are tried one after the other in the resolver's order, each with an even share of the time that is left; all of it is
+`connect`, but for what this host itself could not do. Nothing is raced: two connections at once would be a time that no phase
+could own.
 """
 
 from __future__ import annotations
@@ -26,10 +27,11 @@ __all__ = ["Connection", "Connector"]
 
 @dataclass(slots=True)
 class Connection:
-    """An open connection and what is known about its other end."""
+    """An open connection and what is known about its other end. `in_vain`: what was wrong with the addresses before this one."""
 
     line: Line
     secure: Secure | None = None
+    in_vain: tuple[str, ...] = ()
     reused: bool = False
     tls_version: str = ""
     certificate_expires_at: datetime | None = None
@@ -59,15 +61,16 @@ class Connector:
         """
         context = self._contexts.get(tls) if url.scheme == "https" else None
         addresses = await self._addresses(url, deadline, ledger)
-        line = await _connect_any(watch, addresses, url, deadline, ledger)
+        line, in_vain = await _connect_any(watch, addresses, url, deadline, ledger)
         if context is None:
-            return Connection(line)
+            return Connection(line, in_vain=in_vain)
         try:
             secure = Secure(line, context, url.host)
             await secure.handshake(ledger, deadline)
             return Connection(
                 line,
                 secure,
+                in_vain,
                 tls_version=secure.tls.version() or "",
                 certificate_expires_at=self._contexts.expires_at(secure.tls),
             )
@@ -93,15 +96,19 @@ class Connector:
 
 async def _connect_any(
     watch: Watch, addresses: tuple[Address, ...], url: Url, deadline: Deadline, ledger: PhaseLedger
-) -> Line:
+) -> tuple[Line, tuple[str, ...]]:
+    """The first address that takes us, and what was wrong with those before it."""
     failures: list[Failure] = []
     for index, address in enumerate(addresses):
         left = len(addresses) - index
         share = deadline.part(1 / left) if left > 1 else deadline
+        before_ns = ledger.spent_ns(Phase.CONNECT)
         try:
-            return await open_line(watch, address, share, ledger)
+            return await open_line(watch, address, share, ledger), tuple(one.message for one in failures)
         except OSError as error:
             failures.append(connect_failure(error, url.host, address.host, url.port))
+            if failures[-1].kind.is_ours:
+                ledger.rebook(Phase.CONNECT, before_ns)
         except DeadlinePassed:
             if share is deadline and not failures:
                 raise

@@ -65,6 +65,11 @@ class PhaseLedger:
         """A border of two phases lies somewhere in a stretch of this length and the kernel did not say where."""
         self.doubt_ns = max(self.doubt_ns, stretch_ns)
 
+    def rebook(self, phase: Phase, since_ns: int) -> None:
+        """What was booked on `phase` beyond `since_ns` turns out to have been our own doing: it becomes `queue`."""
+        self._spent_ns[Phase.QUEUE] += self._spent_ns[phase] - since_ns
+        self._spent_ns[phase] = since_ns
+
     def restart_as_queue(self) -> None:
         """All that was booked turns out to have been our own doing: it becomes `queue`, and a new attempt begins."""
         self._spent_ns = [sum(self._spent_ns), 0, 0, 0, 0, 0, 0]

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import sysconfig
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,10 +32,14 @@ NOTHING_SEEN = Failure(
 )
 
 
-def timing_marks(excess_ns: int, unstamped: int) -> tuple[str, ...]:
-    """What a reader must know of a run's HTTP times: off by more than 3 ms, or not stamped by the kernel."""
-    marks = ("http-timing-excess",) if excess_ns > EXCESS_MARK_NS else ()
-    return (*marks, "http-no-kernel-stamps") if unstamped else marks
+def timing_marks(excess_ns: int, unstamped: int, in_vain: Collection[str] = ()) -> tuple[str, ...]:
+    """What a reader must know of a run's HTTP times: off by more than 3 ms, not stamped by the kernel, vain tries in them."""
+    marks = {
+        "http-timing-excess": excess_ns > EXCESS_MARK_NS,
+        "http-no-kernel-stamps": unstamped > 0,
+        "http-addresses-in-vain": bool(in_vain),
+    }
+    return tuple(name for name, is_due in marks.items() if is_due)
 
 
 @dataclass(frozen=True, slots=True)

@@ -131,6 +131,7 @@ async def test_every_address_is_tried_in_order_and_all_of_it_is_connect(free_por
     assert response.status == 200
     assert only(response).server_address == "127.0.0.1"
     assert only(response).phases.dns_ns > 0
+    assert list(client.in_vain) == [f"cannot connect to two.test:{server.port} (127.0.0.2): the connection was refused"]
 
 
 async def test_when_no_address_works_each_is_named(free_port: int) -> None:

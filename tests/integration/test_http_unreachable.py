@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from probes.http import HttpResponse
+from probes.http_resolver import Address
 from probes.records import FailureKind
-from tests.http_kit import open_client
+from tests.http_kit import Talk, answer, open_client, resolving_client, serve
 from tests.net_spaces import configure, in_space, need_spaces, space
 
 PROBE, ROUTER, FAR_ROUTER = "unreach-probe", "unreach-router", "unreach-far"
+GIVEN_UP_NS = 50_000_000
+"""A neighbour that does not answer is given up after this, instead of three seconds."""
+
 NEIGHBOUR, BEHIND_GATEWAY, FAR_AWAY = "198.51.100.77", "192.0.2.200", "192.0.2.5"
 
 
@@ -26,9 +31,8 @@ def probe_behind_routers() -> Iterator[str]:
         wire(router, "203.0.113.1/24", far, "203.0.113.2/24", "far")
         for name in (router, far):
             set_kernel(name, "ip_forward", 1)
-        # A neighbour is given up after a twentieth of a second instead of three.
         set_kernel(probe, "neigh/near0/mcast_solicit", 1)
-        set_kernel(probe, "neigh/near0/retrans_time_ms", 50)
+        set_kernel(probe, "neigh/near0/retrans_time_ms", GIVEN_UP_NS // 1_000_000)
         for name, *route in (
             (probe, "default", "via", "198.51.100.1"),
             (router, f"{FAR_AWAY}/32", "via", "203.0.113.2"),
@@ -51,6 +55,25 @@ def wire(near: str, near_address: str, far: str, far_address: str, name: str) ->
 def set_kernel(name: str, key: str, value: int) -> None:
     """A setting of IPv4 in one of them."""
     in_space(name, lambda: Path(f"/proc/sys/net/ipv4/{key}").write_text(str(value), encoding="ascii"))
+
+
+def ask_both_from(name: str, first: str, body: bytes) -> HttpResponse:
+    """One request from in there to a name with two addresses: this one, and that of a server beside the probe."""
+
+    async def talk(server: Talk) -> None:
+        await server.request()
+        await server.say(answer(200, body))
+
+    def lookup(_host: str, port: int) -> tuple[Address, ...]:
+        return tuple(Address(socket.AF_INET, (host, port)) for host in (first, "127.0.0.1"))
+
+    async def ask() -> HttpResponse:
+        async with serve(talk) as server, resolving_client(lookup) as client:
+            response = await client.request("GET", f"http://both.test:{server.port}/", deadline_s=10)
+            assert len(client.in_vain) == 1
+            return response
+
+    return in_space(name, lambda: asyncio.run(ask()))
 
 
 def ask_from(name: str, host: str) -> HttpResponse:
@@ -80,3 +103,19 @@ def test_a_gateway_that_does_not_answer_is_our_fault(probe_behind_routers: str) 
     assert response.failure is not None
     assert (response.failure.kind, response.failure.error_type) == (FailureKind.INTERNAL, "ENETDOWN")
     assert "its gateway does not answer" in response.failure.message
+
+
+def test_the_time_that_an_address_cost_us_without_a_gateway_is_ours(probe_behind_routers: str) -> None:
+    """Another address of the name answers at once: what was waited for before is no time of the target's."""
+    configure("-n", ROUTER, "addr", "flush", "dev", "near1")
+    response = ask_both_from(probe_behind_routers, FAR_AWAY, b"here")
+    assert response.body == b"here"
+    phases = response.exchanges[0].phases
+    assert phases.queue_ns > GIVEN_UP_NS / 2 > phases.connect_ns
+
+
+def test_the_time_that_a_neighbour_cost_who_is_gone_is_the_targets(probe_behind_routers: str) -> None:
+    """Its own address leads nowhere."""
+    response = ask_both_from(probe_behind_routers, NEIGHBOUR, b"here")
+    assert response.body == b"here"
+    assert response.exchanges[0].phases.connect_ns > GIVEN_UP_NS / 2

@@ -34,6 +34,17 @@ def test_the_phases_add_up_to_the_total_exactly_whatever_was_noticed_when(
     assert min(ledger.spent_ns(p) for p in Phase) >= 0
 
 
+def test_what_turns_out_to_be_our_own_doing_becomes_queue_and_nothing_else_does() -> None:
+    """The first address was the target's fault, the second ours."""
+    ledger = PhaseLedger(0)
+    ledger.charge(Phase.CONNECT, 30)
+    before_ns = ledger.spent_ns(Phase.CONNECT)
+    ledger.charge(Phase.CONNECT, 70)
+    ledger.rebook(Phase.CONNECT, before_ns)
+    ledger.charge(Phase.CONNECT, 75)
+    assert (ledger.spent_ns(Phase.QUEUE), ledger.spent_ns(Phase.CONNECT), ledger.phases().total_ns) == (40, 35, 75)
+
+
 def test_an_instant_that_has_passed_books_nothing() -> None:
     """A stamp that lies behind the cursor cannot make a phase negative."""
     ledger = PhaseLedger(100)

@@ -113,3 +113,4 @@ def test_a_run_says_when_its_times_are_worth_less() -> None:
     assert timing_marks(EXCESS_MARK_NS, 0) == ()
     assert timing_marks(EXCESS_MARK_NS + 1, 0) == ("http-timing-excess",)
     assert timing_marks(0, 1) == ("http-no-kernel-stamps",)
+    assert timing_marks(0, 0, ["2001:db8::1: no answer"]) == ("http-addresses-in-vain",)
