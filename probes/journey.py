@@ -271,7 +271,10 @@ class Journey:
 
     @asynccontextmanager
     async def browser(self, **options: Any) -> AsyncIterator[BrowserSession]:  # noqa: ANN401 - those of the engine
-        """A fresh, cold browser context of this run; closed whatever happens. Open it outside of steps."""
+        """A fresh, cold browser context of this run; closed whatever happens. Open it outside of steps.
+
+        A browser may have to be started for it, which takes seconds: they are not counted against the scenario's time limit.
+        """
         if self._log.open is not None:
             raise BugError(
                 f"probe.browser() inside step {self._log.open.name!r}",
@@ -286,7 +289,9 @@ class Journey:
             "evidence": self.evidence,
         }
         trusted = {"trusted_spki": self.target.trusted_spki} if self.target.trusted_spki else {}
+        asked_ns = self.clock.monotonic_ns()
         async with engine.session(**{**about, **trusted, **options}) as session:
+            self._log.give_back(self.clock.monotonic_ns() - asked_ns)
             yield session
             # A step that may fail has let the script go on; its evidence is wanted all the same.
             session.has_failed = session.has_failed or self._log.has_failed

@@ -141,6 +141,7 @@ class StepLog:
         self.open: StepHandle | None = None
         self.worst_lag_ns: int | None = None
         self.run_timer: asyncio.Timeout | None = None
+        self._limit_ns = deadline_ns - origin_ns
         self._exchanges = 0
         self._checks = 0
         self._observer = observer
@@ -193,6 +194,19 @@ class StepLog:
             raise self.out_of_time()
         return remaining_s
 
+    def give_back(self, own_ns: int) -> None:
+        """Move the run's deadline on by what was our own doing between steps, such as the start of a browser.
+
+        Else the steps that follow would have less time, and be charged with what they lacked.
+        """
+        self.deadline_ns += own_ns
+        if (
+            self.run_timer is not None
+            and not self.run_timer.expired()
+            and (when_s := self.run_timer.when()) is not None
+        ):
+            self.run_timer.reschedule(when_s + own_ns / 1e9)
+
     def out_of_time(self) -> OutOfTimeError:
         """The error for the deadline that comes first."""
         step = self.open
@@ -201,7 +215,7 @@ class StepLog:
 
     def timeout_failure(self, *, of_run: bool) -> Failure:
         """A deadline missed in a step is the target's; between steps only the script ran, so it is ours."""
-        run_s = (self.deadline_ns - self.origin_ns) / 1e9
+        run_s = self._limit_ns / 1e9
         step = self.open
         if step is None:
             message = f"the scenario's {run_s:g} s ran out between two steps, where only the script itself was at work"

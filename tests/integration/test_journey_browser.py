@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from aiohttp import web
 
 from probes import browser_evidence, browser_health
-from probes.browser import BrowserEngine, ReadyCheck, find_browser
+from probes.browser import BrowserEngine, BrowserSession, ReadyCheck, find_browser
 from probes.errors import DependencyError
 from probes.evidence import EvidenceStore
 from probes.journey import Journey
 from probes.records import FailureKind, Outcome
+from tests.clock import JumpingClock
 from tests.journey_kit import SmallTarget, open_target, run_script
 
 PAGE = "<!doctype html><title>Page</title><link rel=icon href=data:,><button>Go</button>"
@@ -63,6 +66,35 @@ async def test_a_page_that_breaks_its_promise_fails_its_step(
     [loaded] = run.steps[0].pages
     assert loaded.requests >= 1
     assert "screenshot" in {item.kind for item in run.evidence}
+
+
+async def test_the_time_that_a_browser_takes_to_start_is_not_taken_from_the_platforms() -> None:
+    """Fifty seconds on a slow host: the platform has its thirty of the scenario's sixty all the same."""
+    try:
+        choice = find_browser()
+    except DependencyError as missing:
+        pytest.skip(str(missing))
+    clock = JumpingClock()
+
+    class SlowToStart(BrowserEngine):
+        """A browser whose start takes long by the clock of the run."""
+
+        @asynccontextmanager
+        async def session(self, **options: Any) -> AsyncIterator[BrowserSession]:  # noqa: ANN401 - those of the engine
+            async with super().session(**options) as session:
+                clock.advance(50)
+                yield session
+
+    async def script(probe: Journey) -> None:
+        async with probe.browser():
+            async with probe.step("wait"):
+                await probe.sleep(30)
+            probe.expect("waited", ok=True, expected="30 s", found="30 s")
+
+    async with SlowToStart(choice) as engine:
+        run = await run_script(script, browser=engine, clock=clock, time_limit="60s")
+    assert run.outcome is Outcome.PASS, run.failure
+    assert [step.started_ns // 1_000_000_000 for step in run.steps] == [50]
 
 
 async def test_a_control_that_is_not_there_is_the_pages_fault_also_for_a_script_of_its_own(
