@@ -1,18 +1,25 @@
-"""Small web servers for the browser tests: a host page and, on another origin, what it embeds; each answer is a function.
+"""Small web servers for the browser tests, and certificates: a host page and, on another origin, what it embeds.
 
-Called by the tests of the browser only.
+Each answer is a function. Called by the tests of the browser only.
 """
 
 from __future__ import annotations
 
 import asyncio
 import ssl
+from base64 import b64encode
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from hashlib import sha256
 from urllib.parse import urlsplit
 
-__all__ = ["Answer", "Site", "html", "open_site"]
+import trustme
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+__all__ = ["Answer", "Certificates", "Seen", "Site", "html", "make_certificates", "open_site"]
 
 
 @dataclass(frozen=True)
@@ -110,3 +117,35 @@ def render(answer: Answer) -> bytes:
     }
     lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
     return f"HTTP/1.1 {answer.status} Whatever\r\n{lines}\r\n".encode() + body
+
+
+@dataclass(frozen=True)
+class Certificates:
+    """A private CA with a good certificate, an expired one of another key, and an expired one of the same key."""
+
+    good: ssl.SSLContext
+    expired: ssl.SSLContext
+    good_spki: str
+    expired_spki: str
+
+
+def make_certificates() -> Certificates:
+    """All of one authority, made anew."""
+    authority = trustme.CA()
+    good = authority.issue_cert("127.0.0.1")
+    expired = authority.issue_cert("127.0.0.1", not_after=datetime.now(UTC) - timedelta(days=1))
+    return Certificates(context_of(good), context_of(expired), spki_of(good), spki_of(expired))
+
+
+def context_of(leaf: trustme.LeafCert) -> ssl.SSLContext:
+    """A server's context with this certificate."""
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    leaf.configure_cert(context)
+    return context
+
+
+def spki_of(leaf: trustme.LeafCert) -> str:
+    """The hash of the certificate's public key, as Chromium wants it."""
+    certificate = x509.load_pem_x509_certificate(leaf.cert_chain_pems[0].bytes())
+    key = certificate.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    return b64encode(sha256(key).digest()).decode()

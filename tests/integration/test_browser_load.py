@@ -3,27 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-import ssl
-from base64 import b64encode
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import pytest
 import pytest_asyncio
-import trustme
-from cryptography import x509
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from probes import browser_health, browser_session
 from probes.browser import BrowserEngine, BrowserSession, Condition, PageFailed, ReadyCheck, find_browser
 from probes.errors import DependencyError, OperatorError
 from probes.evidence import EvidenceMode, EvidenceStore
 from probes.records import FailureKind, PageLoad
-from tests.integration.browser_site import Answer, Seen, Site, html, open_site
+from tests.integration.browser_site import Answer, Certificates, Seen, Site, html, make_certificates, open_site
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -435,37 +428,10 @@ async def test_trace_context_goes_to_declared_origins(
     assert [request.headers.get("traceparent") for request in api] == [HEADERS["traceparent"]]
 
 
-@dataclass(frozen=True)
-class Certificates:
-    """A private CA with a good certificate, an expired one of another key, and an expired one of the same key."""
-
-    good: ssl.SSLContext
-    expired: ssl.SSLContext
-    good_spki: str
-    expired_spki: str
-
-
 @pytest.fixture(scope="module")
 def certificates() -> Certificates:
     """Made anew; nothing of this host trusts them."""
-    authority = trustme.CA()
-    good = authority.issue_cert("127.0.0.1")
-    expired = authority.issue_cert("127.0.0.1", not_after=datetime.now(UTC) - timedelta(days=1))
-    return Certificates(context_of(good), context_of(expired), spki_of(good), spki_of(expired))
-
-
-def context_of(leaf: trustme.LeafCert) -> ssl.SSLContext:
-    """A server's context with this certificate."""
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    leaf.configure_cert(context)
-    return context
-
-
-def spki_of(leaf: trustme.LeafCert) -> str:
-    """The hash of the certificate's public key, as Chromium wants it."""
-    certificate = x509.load_pem_x509_certificate(leaf.cert_chain_pems[0].bytes())
-    key = certificate.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
-    return b64encode(sha256(key).digest()).decode()
+    return make_certificates()
 
 
 async def test_a_trusted_key_is_trusted_and_an_expired_certificate_of_another_key_is_not(
