@@ -39,6 +39,7 @@ MAX_STATUSES = 10_000
 MAX_TOLD_TOPIC = 120
 RANGES_AT_ONCE = 5_000  # a message holds at most twice as many; an honest probe's numbers are few ranges
 SAY_DEADLINE_S = 10.0
+LAST_WORDS_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,11 +108,18 @@ class Ingest:
         self._committed = asyncio.Event()
 
     async def run(self) -> None:
-        """Receive, commit, acknowledge, through every break of the broker and of the database. Ends when cancelled."""
-        async with asyncio.TaskGroup() as group:
-            group.create_task(self._stay_connected())
-            for _ in range(self._store.groups_at_once):
-                group.create_task(self._keep_committing())
+        """Receive, commit, acknowledge, through every break of the broker and of the database. Ends when cancelled.
+
+        Results that were not committed by then come again. What probes said about themselves does not, and one that said
+        goodbye would be called up by whoever looks later: that is stored before the end, within some seconds.
+        """
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._stay_connected())
+                for _ in range(self._store.groups_at_once):
+                    group.create_task(self._keep_committing())
+        finally:
+            await self._keep_last_words()
 
     async def _stay_connected(self) -> None:
         pause_s = self._limits.retry_first_s
@@ -278,12 +286,22 @@ class Ingest:
         self.state.inbox_bytes -= sum(len(delivery.payload) for delivery in group)
 
     async def _commit_statuses(self) -> None:
-        statuses, self._statuses = self._statuses, {}
-        for sender, (payload, delivery) in statuses.items():
+        """What probes said about themselves; where this is cancelled, what is not stored yet stays for the last words."""
+        while self._statuses:
+            sender, said = next(iter(self._statuses.items()))
             try:
-                await self._store.note_status(sender, payload, delivery.received_at)
+                await self._store.note_status(sender, said[0], said[1].received_at)
             except (StoreError, StoreRefusedError) as error:
                 self._note_failure(error, 0.0)
+            if self._statuses.get(sender) is said:  # it may have said more meanwhile
+                del self._statuses[sender]
+
+    async def _keep_last_words(self) -> None:
+        try:
+            async with asyncio.timeout(LAST_WORDS_S):
+                await self._commit_statuses()
+        except TimeoutError:
+            log.warning("ingest.last_words_not_stored", probes=len(self._statuses))
 
     def _note_failure(self, error: StoreError | StoreRefusedError, retry_in_s: float) -> None:
         self.state.commit_failures += 1

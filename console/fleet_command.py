@@ -19,6 +19,7 @@ import structlog
 from rich.live import Live
 from rich.text import Text
 
+from collector.probe_line import said_by
 from collector.store import Store, StoreError, open_store
 from console.choices import ChosenTarget, open_target
 from console.collector_command import open_broker
@@ -40,6 +41,8 @@ __all__ = ["Fleet", "open_fleet", "run_fleet"]
 log = structlog.get_logger(__name__)
 
 _LOOK_EVERY_S: Final = 1.0
+_LOOK_SOON_S: Final = 0.05
+_GOODBYES_NS: Final = 5_000_000_000
 _STAND_IN_FOLDER: Final = "stand-in"
 _DATABASE: Final = "collector.db"
 
@@ -86,6 +89,7 @@ async def show_fleet(desk: Desk, chosen: ChosenTarget, folder: Path, script: Scr
             desk.say(f"left out: {name}: {reason}")
         board = Board(fleet.store, desk.clock.now())
         reports = await _work(desk, fleet, board, script)
+        await _hear_goodbyes(desk, fleet)
         return await _conclude(desk, fleet, board, reports)
 
 
@@ -210,6 +214,21 @@ async def _print_news(desk: Desk, board: Board) -> None:
             desk.console.print(Text(line), soft_wrap=True)
     except StoreError as error:
         log.warning("fleet.not_read", error=str(error))
+
+
+async def _hear_goodbyes(desk: Desk, fleet: Fleet) -> None:
+    """Until the store knows that every probe has ended, for some seconds at most: else it would call them up when all is over."""
+    waiting = {worker.address for worker in fleet.workers}
+    give_up_ns = desk.clock.monotonic_ns() + _GOODBYES_NS
+    while waiting and desk.clock.monotonic_ns() < give_up_ns:
+        try:
+            states = await fleet.store.probes()
+        except StoreError as error:
+            log.warning("fleet.not_read", error=str(error))
+            return
+        waiting -= {state.address for state in states if (said := said_by(state)) is not None and not said.online}
+        if waiting:
+            await desk.clock.sleep(_LOOK_SOON_S)
 
 
 async def _conclude(desk: Desk, fleet: Fleet, board: Board, reports: Sequence[WorkerReport]) -> ExitCode:

@@ -238,6 +238,26 @@ async def test_a_database_that_stays_away_costs_bounded_memory(embedded: Broker,
     assert (probe.entries, probe.missing) == (2_000, 0)
 
 
+async def test_what_a_probe_said_last_is_stored_although_the_collector_ends(
+    embedded: Broker, store: Store, tmp_path: Path
+) -> None:
+    """It says goodbye once: whoever looks afterwards must not be told that it is up."""
+    an_hour = replace(QUICK, retry_first_s=3_600.0, retry_most_s=3_600.0)
+    ingest = make_ingest(store, embedded, limits=an_hour)
+    other = sqlite3.connect(tmp_path / "store.db", isolation_level=None)
+    async with open_client(embedded.as_probe(PROBE), client_id="probe") as client, going(ingest.run()):
+        await until(lambda: ingest.state.connected)
+        other.execute("BEGIN IMMEDIATE")
+        client.publish_soon(PROBE.topic("results"), batch([body_of(0)]))
+        await until(lambda: ingest.state.commit_failures == 1)
+        client.publish_soon(PROBE.topic("status"), b'{"online": false}')
+        await until(lambda: ingest.state.deliveries == 2)
+        other.execute("ROLLBACK")
+    other.close()
+    (probe,) = await store.probes()
+    assert (probe.status, probe.entries) == ('{"online": false}', 0)
+
+
 async def test_rubbish_on_the_wire_disturbs_nobody(embedded: Broker, store: Store) -> None:
     """Malformed, oversized in its numbers, in another's name, bombs: counted, kept apart, and the next good batch goes in."""
     ingest, listener = make_ingest(store, embedded), Listener(embedded)
