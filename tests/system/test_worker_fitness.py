@@ -35,7 +35,7 @@ async def running(plan: WorkerPlan) -> AsyncIterator[Worker]:
     worker = Worker(plan, clock=SystemClock())
     task = asyncio.create_task(worker.run())
     try:
-        await until(lambda: worker.is_ready or task.done(), "lanes that are up", deadline_s=40)
+        await until(lambda: worker.is_ready or task.done(), "lanes that are up")
         yield worker
     finally:
         worker.stop()
@@ -137,10 +137,13 @@ async def measured_an_outage(plan: WorkerPlan, platform: Platform) -> bool:
     if any(run.outcome is Outcome.INCONCLUSIVE for run in books_of(plan.outbox_path).runs):
         return False
     assert {run.outcome for run in found} == {Outcome.FAIL}
-    assert {run.failure.kind for run in found if run.failure} == {FailureKind.STATUS}
-    return True
+    kinds = {run.failure.kind for run in found if run.failure}
+    assert kinds <= {FailureKind.STATUS, FailureKind.TIMEOUT}
+    # The platform is this very process: where it took longer than half a second to say 503, the page truly came too late.
+    return kinds == {FailureKind.STATUS}
 
 
+@pytest.mark.timeout(300)
 async def test_a_browser_that_is_killed_is_ours_and_a_page_that_hangs_is_not(tmp_path: Path) -> None:
     """Chromium killed in a run: inconclusive. A page that hangs: failed, in its time. The next slot is fine after both."""
     pages = {"now": GOOD_PAGE}
@@ -155,13 +158,12 @@ async def test_a_browser_that_is_killed_is_ours_and_a_page_that_hangs_is_not(tmp
         async with running(plan) as worker:
             await until(lambda: runs_of(plan, passed), "a page that is loaded")
             pages["now"] = LATE_PAGE
-            await until(lambda: LATE_PAGE in asked, "a run that waits for its button")
-            kill_browser(worker.states["browser"].pid)
-            await until(lambda: runs_of(plan, lambda run: run.outcome is Outcome.INCONCLUSIVE), "a run without browser")
+            await killed_in_a_run(plan, worker, asked)
             pages["now"] = GOOD_PAGE
             await loaded_again(plan)
+            charged = len(runs_of(plan, failed))
             pages["now"] = HUNG_PAGE
-            await until(lambda: runs_of(plan, lambda run: failed(run) and HUNG_PAGE in asked), "a page that hangs", 40)
+            await until(lambda: len(runs_of(plan, failed)) > charged and HUNG_PAGE in asked, "a page that hangs")
             pages["now"] = GOOD_PAGE
             await loaded_again(plan)
             assert worker.states["browser"].restarts == 0
@@ -182,7 +184,21 @@ def passed(run: Run) -> bool:
 async def loaded_again(plan: WorkerPlan) -> None:
     """A good run after those so far."""
     count = len(runs_of(plan, passed))
-    await until(lambda: len(runs_of(plan, passed)) > count, "a page that is loaded again", 40)
+    await until(lambda: len(runs_of(plan, passed)) > count, "a page that is loaded again")
+
+
+async def killed_in_a_run(plan: WorkerPlan, worker: Worker, asked: list[str]) -> None:
+    """Kill the browser while a run waits for its button; again in a later one when that run was over before the kill."""
+    seen = 0
+
+    def is_inconclusive() -> bool:
+        nonlocal seen
+        if asked.count(LATE_PAGE) > seen:
+            seen = asked.count(LATE_PAGE)
+            kill_browser(worker.states["browser"].pid)
+        return bool(runs_of(plan, lambda run: run.outcome is Outcome.INCONCLUSIVE))
+
+    await until(is_inconclusive, "a run without browser")
 
 
 def kill_browser(lane_pid: int) -> None:

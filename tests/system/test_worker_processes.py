@@ -15,7 +15,7 @@ from aiohttp import web
 
 from probes.clock import SystemClock
 from probes.errors import DependencyError
-from probes.ledger_entries import SlotReason
+from probes.ledger_entries import SlotEnd, SlotReason
 from probes.outbox import Outbox
 from probes.records import FailureKind, Outcome
 from probes.worker import LanePlan, Worker, WorkerPlan, WorkerReport
@@ -24,6 +24,8 @@ from tests.journey_kit import SmallTarget, open_target
 from tests.worker_kit import WorkerProcess, books_of, plan_of, until
 
 FOREVER_S = 3600
+PATIENT_S = 20.0
+"""So long a stop waits where no run is to be cut off; nothing takes that long unless the machine is busy."""
 
 
 @pytest.fixture
@@ -44,7 +46,7 @@ async def running(plan: WorkerPlan, **options: object) -> AsyncIterator[tuple[Wo
     worker = Worker(plan, clock=SystemClock(), **options)  # type: ignore[arg-type] # a test names what it sets
     task = asyncio.create_task(worker.run())
     try:
-        await until(lambda: worker.is_ready or task.done(), "lanes that are up", deadline_s=40)
+        await until(lambda: worker.is_ready or task.done(), "lanes that are up")
         yield worker, task
     finally:
         worker.stop()
@@ -55,7 +57,7 @@ async def test_each_slot_ends_as_exactly_one_entry_and_an_orderly_stop_ends_what
     target: SmallTarget, tmp_path: Path
 ) -> None:
     """Runs, one for each slot that was owed, and nothing owed after the stop."""
-    plan = plan_of(tmp_path, target.url, {"steady": 1000})
+    plan = plan_of(tmp_path, target.url, {"steady": 1000}, stop_deadline_s=PATIENT_S)
     async with running(plan) as (_, task):
         await until(lambda: len(books_of(plan.outbox_path).runs) >= 3, "three runs")
     report = task.result()
@@ -82,8 +84,7 @@ async def test_a_lane_that_is_killed_comes_back_and_its_open_slot_is_aborted(
         await until(lambda: state.is_ready and state.pid != first_pid, "another lane")
         killed = [end for end in books_of(plan.outbox_path).ends if "signal 9" in end.detail]
         # a steady run is over in milliseconds, but the kill may fall into it: then its slot was open too
-        open_then = sorted(end.scenario for end in killed)
-        assert open_then in (["slow"], ["slow", "steady"])
+        assert "slow" in {end.scenario for end in killed} <= {"slow", "steady"}
         assert {end.reason for end in killed} == {SlotReason.ABORTED}
         assert state.restarts == 1
         runs_before = len(books_of(plan.outbox_path).runs)
@@ -97,15 +98,19 @@ async def test_a_lane_that_is_killed_comes_back_and_its_open_slot_is_aborted(
 
 async def test_a_script_that_never_returns_costs_its_slot_and_not_the_lane(target: SmallTarget, tmp_path: Path) -> None:
     """A lane that shows no life is killed and started again; the slot that did it ends as aborted."""
-    plan = plan_of(tmp_path, target.url, {"stuck": 60_000, "steady": 1000}, silent_limit_s=2.0)
+    plan = plan_of(tmp_path, target.url, {"stuck": 60_000, "steady": 1000}, silent_limit_s=4.0)
     plan.options["every_ms"]["stuck"] = 0  # type: ignore[call-overload,index] # on request only
     async with running(plan) as (worker, _):
+        first_pid = worker.states["http"].pid
         assert await worker.request(RunOrder(request_id="r1", scenario="stuck"))
-        await until(lambda: worker.states["http"].restarts == 1 and worker.is_ready, "a lane that was started again")
-        ends = books_of(plan.outbox_path).ends
-        assert [(end.scenario, end.reason, end.attempt) for end in ends if end.reason is SlotReason.ABORTED] == [
-            ("stuck", SlotReason.ABORTED, 1)
-        ]
+        await until(lambda: worker.states["http"].pid not in (0, first_pid) and worker.is_ready, "another lane")
+        cut_off = [end for end in books_of(plan.outbox_path).ends if end.reason is SlotReason.ABORTED]
+        assert [end.attempt for end in cut_off if end.scenario == "stuck"] == [1]
+        # a steady run may have waited for its answer when the other one took the loop for good
+        assert {(end.scenario, end.attempt) for end in cut_off} <= {("stuck", 1), ("steady", 0)}
+        assert all("signal 9" in end.detail for end in cut_off)
+        runs_before = len(books_of(plan.outbox_path).runs)
+        await until(lambda: len(books_of(plan.outbox_path).runs) > runs_before, "runs after the restart")
 
 
 @pytest.mark.parametrize("lanes_too", [True, False])
@@ -164,10 +169,11 @@ async def test_a_slot_without_a_place_is_missed(target: SmallTarget, tmp_path: P
     """All places taken until the tolerance has passed: recorded, with how late it was, and never started."""
     plan = plan_of(tmp_path, target.url, {"slow": 1000}, lanes=(LanePlan("http", 1),))
     async with running(plan):
-        await until(lambda: books_of(plan.outbox_path).ends, "a missed slot")
+        taken = "every place of the lane was taken (it has 1)"
+        # a lane that was held up itself misses slots for another reason
+        await until(lambda: taken in {end.detail for end in books_of(plan.outbox_path).ends}, "a slot without a place")
         assert sum(path == "/slow" for _, path, _ in target.seen) == 1
     missed = [end for end in books_of(plan.outbox_path).ends if end.reason is SlotReason.MISSED]
-    assert "every place of the lane was taken (it has 1)" in {end.detail for end in missed}
     assert all(end.schedule_lag_ns > 0 for end in missed)
 
 
@@ -177,11 +183,15 @@ async def test_slots_of_a_maintenance_end_as_such(target: SmallTarget, tmp_path:
     async with running(plan) as (worker, _):
         until_at = datetime.now(UTC) + timedelta(hours=1)
         await worker.maintain(MaintenanceOrder(scenarios=("st*",), until_at=until_at, detail="release 7"))
-        await until(lambda: len(books_of(plan.outbox_path).ends) >= 2, "slots in maintenance")
+        await until(lambda: len(in_maintenance(plan)) >= 2, "slots in maintenance")
     books = books_of(plan.outbox_path)
-    agreed = [end for end in books.ends if end.reason is SlotReason.MAINTENANCE]
-    assert {end.detail for end in agreed} == {"release 7"}
+    assert {end.detail for end in in_maintenance(plan)} == {"release 7"}
     assert set(books.endings("steady").values()) == {1}
+
+
+def in_maintenance(plan: WorkerPlan) -> list[SlotEnd]:
+    """The slots that ended as agreed; on a machine that is busy others may be missed."""
+    return [end for end in books_of(plan.outbox_path).ends if end.reason is SlotReason.MAINTENANCE]
 
 
 async def test_a_run_that_was_asked_for_is_told_step_by_step_and_is_owed_to_nobody(
@@ -203,7 +213,7 @@ async def test_a_run_that_was_asked_for_is_told_step_by_step_and_is_owed_to_nobo
 
 async def test_two_workers_never_share_an_outbox(target: SmallTarget, tmp_path: Path) -> None:
     """The second is refused with a way out, and harms nothing."""
-    plan = plan_of(tmp_path, target.url, {"steady": 1000}, lock_patience_s=0.2)
+    plan = plan_of(tmp_path, target.url, {"steady": 1000}, lock_patience_s=0.2, stop_deadline_s=PATIENT_S)
     async with running(plan):
         with pytest.raises(DependencyError, match="another worker uses this outbox"):
             await Worker(plan, clock=SystemClock()).run()
@@ -217,7 +227,7 @@ async def test_a_lane_that_cannot_work_is_tried_again_while_the_others_go_on(
     plan = plan_of(tmp_path, target.url, {"steady": 1000}, factory="tests.worker_kit:no_such_factory")
     worker = Worker(plan, clock=SystemClock())
     task = asyncio.create_task(worker.run())
-    await until(lambda: worker.states["http"].restarts >= 2, "two more tries", deadline_s=30)
+    await until(lambda: worker.states["http"].restarts >= 2, "two more tries")
     assert worker.states["http"].last_exit == "exit code 3"
     worker.stop()
     assert (await task).left.entries == 0
