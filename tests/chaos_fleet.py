@@ -35,7 +35,8 @@ ROOT: Final = Path(__file__).resolve().parents[1]
 LOOK_EVERY_S: Final = 0.03
 AT_WORK_BYTES: Final = 4_096
 AT_WORK_DEADLINE_S: Final = 5.0
-STOP_DEADLINE_S: Final = 30.0
+BEGIN_DEADLINE_S: Final = 90.0
+STOP_DEADLINE_S: Final = 60.0
 
 
 class Part(Protocol):
@@ -124,6 +125,8 @@ class ChaosFleet:
     parts: Mapping[str, Part]
     links: Mapping[str, FaultyProxy]
     counted: dict[Path, tuple[int, int]] = field(default_factory=dict)
+    met: dict[str, int] = field(default_factory=dict)
+    """How many connections a part's link had seen when its present life began; none in its first."""
 
     @property
     def processes(self) -> list[ProcessPart]:
@@ -173,10 +176,30 @@ class ChaosFleet:
             return
         async with turns[blow.victim]:
             part = self.parts[blow.victim]
+            await self._until_begun(blow.victim)
             await self._until_at_work(blow.victim)
             await asyncio.to_thread(part.kill)
             await asyncio.sleep(blow.hold_s)
+            if blow.victim in self.links:
+                self.met[blow.victim] = self.links[blow.victim].connections
             await asyncio.to_thread(part.start)
+
+    async def _until_begun(self, victim: str) -> None:
+        """A process that is killed while it still loads its modules has no life that could be lost: until it has connected."""
+        if victim not in self.links:
+            return
+        link, give_up_s = self.links[victim], time.monotonic() + BEGIN_DEADLINE_S
+        while link.connections <= self.met.get(victim, 0) or not self._has_first_word(victim):
+            assert time.monotonic() < give_up_s, f"{victim} does not begin: {self.all_said()}"
+            await asyncio.sleep(LOOK_EVERY_S)
+
+    def _has_first_word(self, victim: str) -> bool:
+        """Whether a producer's journal knows of its present life; others have no journal."""
+        for order in self.orders:
+            if order.probe == victim:
+                lives = sum(part.lives for part in self.processes if part.name == victim)
+                return order.journal_path.exists() and order.journal_path.read_bytes().count(b"life\n") >= lives
+        return True
 
     async def _until_at_work(self, victim: str) -> None:
         """A kill of somebody who waits for a connection shows little: until its link carries something, but not for ever."""
