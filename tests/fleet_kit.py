@@ -97,7 +97,7 @@ def told(folder: Path, *words: str, environ: Mapping[str, str] = {}) -> subproce
         env={**fleet_environment(folder), **environ},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=100,
         check=False,
     )
 

@@ -24,6 +24,9 @@ from tests.fleet_kit import DEAF_S, children_of, running_fleet, told
 REGIONS = {"eu-west", "us-east", "ap-south"}
 SCENARIOS = ("--scenario", "web-health", "--scenario", "sign-in", "--every", "2s")
 
+# A fleet has ten processes to start, and three of them twice here; on a machine that is busy they take their time.
+pytestmark = pytest.mark.timeout(300)
+
 
 async def test_every_slot_is_in_the_ledger_once_although_collector_lane_and_broker_are_killed(tmp_path: Path) -> None:
     """`kill -9` to each of them while slots run: they come back, and the books are in order at the end."""
@@ -121,9 +124,13 @@ async def test_probes_of_two_regions_run_something_when_they_are_asked_with_the_
         fleet.wait_for(lambda: any("all lanes are up" in line for line in fleet.lines), "lanes")
         fleet.wait_for(lambda: time.monotonic() > listening_from_s + DEAF_S, "the end of the time without commands")
         answer = told(tmp_path, *ask, environ=key)
-        assert answer.returncode == 0, answer.stdout + answer.stderr + "".join(fleet.lines)
-        assert len(re.findall(r"(?m)^eu-west +sign-in +session +pass", answer.stdout)) == 1
-        assert len(re.findall(r"(?m)^ap-south +sign-in +session +pass", answer.stdout)) == 1
+        said = answer.stdout + answer.stderr + "".join(fleet.lines)
+        assert len(re.findall(r"(?m)^eu-west +sign-in +session +pass", answer.stdout)) == 1, said
+        assert len(re.findall(r"(?m)^ap-south +sign-in +session +pass", answer.stdout)) == 1, said
+        ends = dict(re.findall(r"(?m)^(\S+) +sign-in +(pass|inconclusive) after", answer.stdout))
+        assert set(ends) == {"eu-west", "ap-south"}, said
+        # In a minute in which this host is busy with something else a lane vouches for nothing, and the command must not.
+        assert answer.returncode == (0 if set(ends.values()) == {"pass"} else 3), said
         assert fleet.stop() == 0, "".join(fleet.lines)
     now = SystemClock().now()
     async with open_store(str(fleet.database)) as store:

@@ -28,6 +28,8 @@ FIRST, ALL = 300, 3_000
 SMALL_DISK = 1 << 20
 PATIENCE_S = 60.0
 
+pytestmark = pytest.mark.timeout(300)
+
 
 @dataclass(frozen=True, slots=True)
 class SmallDisk:
@@ -135,7 +137,9 @@ async def test_a_collector_whose_database_another_program_holds_says_so_and_goes
         async with going(stream.run()):
             measure(outbox, 0, FIRST)
             assert await stream.flush(PATIENCE_S)
-            with contextlib.closing(sqlite3.connect(collector.database, isolation_level=None)) as other:
+            with contextlib.closing(
+                sqlite3.connect(collector.database, timeout=PATIENCE_S, isolation_level=None)
+            ) as other:
                 other.execute("BEGIN IMMEDIATE")
                 measure(outbox, FIRST, ALL)
                 stream.wake()

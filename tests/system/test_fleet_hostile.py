@@ -113,7 +113,7 @@ async def attack(broker: Broker, replayed: bytes) -> None:
         said.append(client.publish_soon(HOSTILE.topic("status"), b"x" * 70_000))
         for payload in (b"what time is it?", b"\xff" * 900, b"x" * 5_000):
             said.append(client.publish_soon(HOSTILE.topic("time"), payload))
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(120):
             await asyncio.gather(*said)
 
 
@@ -122,7 +122,7 @@ async def is_refused_by_the_broker(broker: Broker, topic: str, payload: bytes) -
     with contextlib.suppress(BrokerUnavailableError):
         async with connected(broker) as client:
             confirmed = client.publish_soon(topic, payload)
-            done, _ = await asyncio.wait({confirmed, client._disconnected}, timeout=20, return_when=FIRST_COMPLETED)
+            done, _ = await asyncio.wait({confirmed, client._disconnected}, timeout=60, return_when=FIRST_COMPLETED)
             assert done, "the broker says nothing"
             return not confirmed.done() or confirmed.exception() is not None
     return True
@@ -133,7 +133,7 @@ def counted(collector: CollectorProcess) -> dict[str, dict[str, int]]:
     return {row["probe"]: row for row in collector.status()["probes"]}
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(480)
 async def test_a_hostile_probe_is_refused_and_counted_and_the_honest_one_does_not_notice(
     broker: Broker, tmp_path: Path
 ) -> None:
@@ -150,7 +150,7 @@ async def test_a_hostile_probe_is_refused_and_counted_and_the_honest_one_does_no
         async with going(stream.run()):
             for number in range(50):
                 outbox.put(EntryKind.RUN, body_of(number, HONEST))
-            assert await stream.flush(30)
+            assert await stream.flush(60)
             memory_before_mib = collector.most_memory_mib()
             for number in range(ROUNDS):
                 for slot in range(RUNS_A_ROUND):
@@ -162,8 +162,10 @@ async def test_a_hostile_probe_is_refused_and_counted_and_the_honest_one_does_no
             await refused_elsewhere(broker)
             assert await stream.flush(60)
             await until(lambda: collector.ingest().get("conflicts") == 5, 60)
-            await until(lambda: collector.ingest().get("messages_refused", 0) >= 4 * ROUNDS, 30)
-        assert collector.is_ready()
+            await until(lambda: collector.ingest().get("messages_refused", 0) >= 4 * ROUNDS, 60)
+        strays = 0 if isinstance(broker, Mosquitto) else 1
+        await until(lambda: collector.status()["strays"] == strays, 60)
+        await until(collector.is_ready, 60)
         assert collector.most_memory_mib() - memory_before_mib < MOST_EXTRA_MEMORY_MIB
         told, status = counted(collector), collector.status()
         assert stream.state.connects == 1
@@ -176,7 +178,7 @@ async def test_a_hostile_probe_is_refused_and_counted_and_the_honest_one_does_no
     assert hostile["duplicates"] >= 5 * (10 * ROUNDS - 1)
     refused = len(MALFORMED) + len(IN_ANOTHERS_NAME) + len(TOO_LARGE)
     assert hostile["quarantined"] >= ROUNDS * refused + POISONED_ENTRIES
-    assert status["strays"] == (0 if isinstance(broker, Mosquitto) else 1)
+    assert status["strays"] == strays
     await holds_the_honest_runs_once(collector.database, expected)
 
 
