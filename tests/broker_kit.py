@@ -27,7 +27,7 @@ from pydantic import SecretStr
 from collector.embedded_broker import EmbeddedBroker
 from collector.mosquitto import MosquittoPlan, client_name, probe_username, write_mosquitto_config
 from probes.messages import Acknowledgement, Address, Hello, parse_address, parse_batch, ranges_of
-from probes.mqtt import BrokerAddress, Connection, open_client, payload_of, subscribe
+from probes.mqtt import BrokerAddress, Connection, LastWill, open_client, payload_of, subscribe
 from tests.free_ports import free_port
 
 FLEET = "cnc-quote"
@@ -94,6 +94,7 @@ class Mosquitto:
         while self.process.poll() is None and time.monotonic() < give_up_at_s:
             with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.plan.port), timeout=1):
                 return
+            time.sleep(0.01)
         raise AssertionError((self.folder / "log").read_text())
 
     def kill(self) -> None:
@@ -187,20 +188,28 @@ class SmallCollector:
     name: str = "one"
     boot: str = "b1"
     filter: str = f"fleet/v1/{FLEET}/results/+/+"
+    last_will: LastWill | None = None
     silent: bool = False
     seen: dict[Address, list[int]] = field(default_factory=dict)
     batches: list[bytes] = field(default_factory=list)
     entries: list[tuple[int, str, bytes]] = field(default_factory=list)
     ready: asyncio.Event = field(default_factory=asyncio.Event)
+    client: Connection | None = None
 
     async def run(self) -> None:
         """Once; raises when the connection breaks."""
-        async with open_client(self.broker, client_id=f"small-{self.name}") as client:
+        async with open_client(self.broker, client_id=f"small-{self.name}", last_will=self.last_will) as client:
+            self.client = client
             await subscribe(client, self.broker, self.filter)
             await self.say_hello(client)
             self.ready.set()
             async for message in client.messages:
                 self.take(client, message.topic.value, payload_of(message))
+
+    def vanish(self) -> None:
+        """Lose the connection without a word, as a process that dies does."""
+        assert self.client is not None
+        self.client._our_socket.shutdown(socket.SHUT_RDWR)
 
     async def say_hello(self, client: Connection) -> None:
         """With the boot as it is now."""

@@ -121,7 +121,8 @@ async def test_the_last_will_is_said_for_who_vanishes_and_not_for_who_leaves(bro
 
 async def test_collectors_share_the_results_and_one_takes_over_when_the_other_dies(broker: Broker) -> None:
     """Each message goes to one of two collectors, both get work, and after one has died the other gets all."""
-    one = SmallCollector(broker.as_collector("one"), "one", filter=SHARED)
+    will = LastWill(HELLO_TOPIC, b"gone")
+    one = SmallCollector(broker.as_collector("one"), "one", filter=SHARED, last_will=will)
     two = SmallCollector(broker.as_collector("two"), "two", filter=SHARED)
     probe = broker.as_probe(PROBE)
 
@@ -129,7 +130,8 @@ async def test_collectors_share_the_results_and_one_takes_over_when_the_other_di
         return sorted(one.seen.get(PROBE, []) + two.seen.get(PROBE, []))
 
     async with AsyncExitStack() as stack, open_client(probe, client_id="p") as here:
-        first = await stack.enter_async_context(going(one.run()))
+        await subscribe(here, probe, HELLO_TOPIC)
+        await stack.enter_async_context(going(until_it_dies(one)))
         await stack.enter_async_context(going(two.run()))
         await asyncio.wait_for(asyncio.gather(one.ready.wait(), two.ready.wait()), DEADLINE_S)
         for number in range(1, 101):
@@ -138,13 +140,20 @@ async def test_collectors_share_the_results_and_one_takes_over_when_the_other_di
         assert got() == list(range(1, 101))
         assert one.seen[PROBE]
         assert two.seen[PROBE]
-        first.cancel()
-        await asyncio.wait([first])
+        one.vanish()
+        while await next_payload(here) != will.payload:  # what comes before the broker knows would still be one's share
+            pass
         before = len(two.seen[PROBE])
         for number in range(101, 151):
             await here.publish_soon(PROBE.topic("results"), lone_batch(number))
         await until(lambda: len(two.seen[PROBE]) >= before + 50)
         assert two.seen[PROBE][before:] == list(range(101, 151))
+
+
+async def until_it_dies(collector: SmallCollector) -> None:
+    """Collect until the connection is lost."""
+    with pytest.raises(BrokerUnavailableError):
+        await collector.run()
 
 
 def lone_batch(number: int) -> bytes:
