@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 import re
 import shlex
-import subprocess
 import sys
 from pathlib import Path
 
-ROOT = Path(__file__).parents[2]
+from tests.runner_kit import ROOT, run_process
+
 GUIDE = (ROOT / "docs" / "how-to" / "write-a-scenario.md").read_text(encoding="utf-8")
 
 
@@ -22,15 +22,11 @@ def test_the_first_scenario_of_the_guide_runs_as_the_guide_says(tmp_path: Path) 
     (tmp_path / place).write_text(first, encoding="utf-8")
     program, script, *arguments = shlex.split(command)
     assert (program, script) == ("python", "runner.py")
-    done = subprocess.run(
+    done = run_process(
         [sys.executable, str(ROOT / script), *arguments],
         cwd=tmp_path,
-        env={**os.environ, "PROBE_FLEET_STATE_DIR": str(tmp_path / "state"), "NO_COLOR": "1"},
-        capture_output=True,
-        text=True,
-        timeout=90,
-        check=False,
+        environ={**os.environ, "PROBE_FLEET_STATE_DIR": str(tmp_path / "state"), "NO_COLOR": "1"},
     )
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "it-answers" in done.stdout
-    assert "PASSED" in done.stdout
+    assert done.code == 0, done.out + done.err
+    assert "it-answers" in done.out
+    assert "PASSED" in done.out

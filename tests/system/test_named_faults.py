@@ -69,7 +69,7 @@ def is_failed(step: Step) -> bool:
     return step.failure is not None and not step.cleanup
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(400)
 @pytest.mark.parametrize("row", [NO_FAULT, NO_FAULT_TLS, *OFTEN], ids=str)
 async def test_a_fault_fails_what_its_row_says_and_nothing_else(stage: Stage, row: FaultRow) -> None:
     """Step and kind of every failing scenario, a pass of every other one; and what statuses alone would have said."""
@@ -156,6 +156,7 @@ async def test_a_slow_platform_passes_and_its_times_say_so(stage: Stage) -> None
     async with stage.fault("slow:ms=400"):
         run = await measured(stage.registry.get("web-health"), stage.environment(), seed=1)
     assert run.outcome is Outcome.PASS
-    waits_s = [exchange.phases.wait_ns / 1e9 for step in run.steps for exchange in step.exchanges]
-    assert len(waits_s) == 2
-    assert all(wait_s >= 0.4 for wait_s in waits_s)
+    # It is held back from when its last byte has left, and that is known a moment later than it is so.
+    phases = [exchange.phases for step in run.steps for exchange in step.exchanges]
+    assert len(phases) == 2
+    assert all((one.send_ns + one.wait_ns) / 1e9 >= 0.4 for one in phases)

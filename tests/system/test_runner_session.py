@@ -14,7 +14,7 @@ from junitparser import JUnitXml
 
 from probes.wire import parse_run
 from tests.platform_kit import start_stand_in
-from tests.runner_kit import ROOT, Runner, write_target
+from tests.runner_kit import ROOT, Runner, run_process, write_target
 
 
 @pytest.fixture(scope="module")
@@ -92,18 +92,14 @@ def test_json_has_the_whole_records_and_the_verdict(call: Runner, tmp_path: Path
 def test_json_to_stdout_leaves_stdout_to_the_program(tmp_path: Path, urls: dict[str, str]) -> None:
     """Stdout is one JSON document; what a person reads goes to stderr."""
     target = str(write_target(tmp_path, urls))
-    done = subprocess.run(
+    done = run_process(
         [sys.executable, "runner.py", "--scenario", "api-health", "--target", target, "--json", "-"],
         cwd=ROOT,
-        env={**os.environ, "XDG_STATE_HOME": str(tmp_path)},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
+        environ={**os.environ, "XDG_STATE_HOME": str(tmp_path)},
     )
-    assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout)["outcome"] == "passed"
-    assert "PASSED: 1 run" in done.stderr
+    assert done.code == 0, done.err
+    assert json.loads(done.out)["outcome"] == "passed"
+    assert "PASSED: 1 run" in done.err
 
 
 def test_a_reader_that_leaves_is_no_failure_of_the_platform(tmp_path: Path, urls: dict[str, str]) -> None:

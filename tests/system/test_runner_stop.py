@@ -11,14 +11,17 @@ import sqlite3
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from tests.runner_kit import ROOT
+from tests.platform_kit import until
+from tests.runner_kit import ROOT, UNFIT
+
+GUARD_S = 110
+"""A process that says nothing more is ended before the time limit of a test ends the test."""
 
 SLOW = '''
 """A journey that makes something and then waits for good."""
@@ -61,7 +64,7 @@ def running(folder: Path, *arguments: str) -> Iterator[subprocess.Popen[str]]:
         stderr=subprocess.PIPE,
         text=True,
     ) as process:
-        guard = threading.Timer(60, process.kill)
+        guard = threading.Timer(GUARD_S, process.kill)
         guard.start()
         try:
             yield process
@@ -106,7 +109,7 @@ def test_a_request_to_stop_cleans_up_and_tells_what_there_was(tmp_path: Path, nu
         # The scenario writes nothing, so no part will be measured: the stand-in has started no process for that.
         assert Path(f"/proc/{platform}/task/{platform}/children").read_text() == ""
         process.send_signal(number)
-        out, err = process.communicate(timeout=30)
+        out, err = process.communicate(timeout=60)
     assert process.returncode == 3, err
     assert "undone" in out
     assert "INTERRUPTED: this is what there was so far." in out
@@ -130,22 +133,18 @@ def test_a_second_request_leaves_at_once(tmp_path: Path, command: tuple[str, ...
         _, err = process.communicate(timeout=40)
     assert process.returncode == code
     assert "stopped at once" in err
-    gone = threading.Event()
-    for _ in range(100):
-        if not Path(f"/proc/{platform}").exists():
-            break
-        gone.wait(0.1)
-    assert not Path(f"/proc/{platform}").exists()
+    until(lambda: not Path(f"/proc/{platform}").exists(), "end of the stand-in")
 
 
 def test_a_request_between_rounds_ends_the_session(tmp_path: Path) -> None:
     """Waiting for the next round is no run: what there was is told, and interrupted."""
     with running(tmp_path, "--scenario", "web-health", "--every", "1h") as process:
-        read_until(process, "✓ web-health")
+        printed = read_until(process, " web-health ")
         process.send_signal(signal.SIGINT)
-        out, err = process.communicate(timeout=30)
+        out, err = process.communicate(timeout=60)
     assert process.returncode == 3, err
-    assert "PASSED: 1 run" in out
+    # A host that is busy with something else says so, and nothing about the platform.
+    assert "PASSED: 1 run" in out if "✓ web-health" in printed else UNFIT in out
     assert "INTERRUPTED" in out
 
 
@@ -164,10 +163,7 @@ def test_a_collector_that_is_stopped_while_it_begins_has_ended_well(tmp_path: Pa
         running(tmp_path, "collector", "--broker", "mqtt://127.0.0.1:9", "--database", str(database)) as process,
     ):
         other.execute("BEGIN EXCLUSIVE")
-        give_up_s = time.monotonic() + 30
-        while not catches_sigterm(process.pid):
-            assert process.poll() is None
-            assert time.monotonic() < give_up_s
+        until(lambda: process.poll() is not None or catches_sigterm(process.pid), "handler of SIGTERM")
         process.send_signal(signal.SIGTERM)
         out, err = process.communicate(timeout=60)
     assert process.returncode == 0, out + err

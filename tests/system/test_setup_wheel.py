@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
+from tests.runner_kit import ROOT, Outcome, run_process
+
 WANTED = (
     "runner.py",
     "config/fleet.toml",
@@ -23,6 +24,9 @@ WANTED = (
     "fixtures/platform/__main__.py",
     "probes/records.py",
 )
+
+# Whichever test is first waits until the package is built and installed.
+pytestmark = pytest.mark.timeout(300)
 
 
 @pytest.fixture(scope="module")
@@ -56,12 +60,10 @@ def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "bin" / "probe-fleet"
 
 
-def run(command: Path, *arguments: str, folder: Path) -> subprocess.CompletedProcess[str]:
+def run(command: Path, *arguments: str, folder: Path) -> Outcome:
     """Run the installed command away from the checkout."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "PROBE_FLEET_"))}
-    return subprocess.run(
-        [command, *arguments], cwd=folder, env=environment, capture_output=True, text=True, check=False, timeout=100
-    )
+    return run_process([command, *arguments], cwd=folder, environ=environment)
 
 
 def test_the_wheel_holds_what_the_command_needs_and_no_more(wheel: Path) -> None:
@@ -76,11 +78,11 @@ def test_the_wheel_holds_what_the_command_needs_and_no_more(wheel: Path) -> None
 def test_the_installed_command_finds_scenarios_outside_of_the_checkout(installed: Path, tmp_path: Path) -> None:
     """`probe-fleet list` knows the same scenarios as `runner.py list`."""
     done = run(installed, "list", folder=tmp_path)
-    assert done.returncode == 0, done.stderr
-    assert "cad-large" in done.stdout
+    assert done.code == 0, done.err
+    assert "cad-large" in done.out
 
 
 def test_the_installed_command_measures_a_stand_in_of_its_own(installed: Path, tmp_path: Path) -> None:
     """Config, scenarios and the stand-in are all found in the package."""
     done = run(installed, "--scenario", "quote", folder=tmp_path)
-    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.code == 0, done.out + done.err
