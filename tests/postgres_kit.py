@@ -23,7 +23,7 @@ from uuid import uuid4
 __all__ = ["PostgresServer", "find_programs", "postgres_server"]
 
 START_TIMEOUT_S = 60.0
-STOP_TIMEOUT_S = 20.0
+STOP_TIMEOUT_S = 40.0
 PORT = 5432  # only the name of the socket's file: nothing listens on the network
 
 

@@ -87,7 +87,7 @@ def control(stand_in: StandIn, method: str, path: str, body: object = None) -> A
         data=None if body is None else json.dumps(body).encode(),
         headers={"Content-Type": "application/json"},
     )
-    with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310 - the same
+    with urllib.request.urlopen(request, timeout=60) as answer:  # noqa: S310 - the same
         return json.load(answer)
 
 

@@ -17,6 +17,7 @@ import pytest
 from tests.platform_kit import ROOT, StandIn, command, form_headers, part, start_stand_in, until
 
 MEBIBYTE = 1024 * 1024
+TOO_LONG = "the analysis took longer than 1.5 s"
 
 
 def memory_bytes(pid: int, field: str) -> int:
@@ -46,6 +47,15 @@ def measures_the_bracket(stand_in: StandIn) -> bool:
     return answer.number("metrics.volume") == pytest.approx(27.694885, rel=1e-6)
 
 
+def measures_the_bracket_in_time(stand_in: StandIn) -> bool:
+    """The same under a time limit, which on a busy machine may be too short for a small part, too."""
+    answer = stand_in.analyse(stand_in.uploaded(part("bracket").path, "bracket.step"))
+    if answer.status == 400:
+        assert answer.text("detail") == TOO_LONG
+        return False
+    return answer.number("metrics.volume") == pytest.approx(27.694885, rel=1e-6)
+
+
 @pytest.fixture(scope="module")
 def stand_in() -> Iterator[StandIn]:
     """One platform with one worker, for the tests that leave it as it was."""
@@ -68,8 +78,8 @@ def test_a_part_that_takes_too_long_or_too_much_costs_its_sender_only() -> None:
     """400 with the reason for both; the process that was killed is replaced, and the next part is measured."""
     with start_stand_in("--workers", "1", "--analysis-timeout", "1.5") as stand_in:
         slow = stand_in.analyse(stand_in.uploaded(part("waffle-5m").path, "slow.step"))
-        assert (slow.status, slow.text("detail")) == (400, "the analysis took longer than 1.5 s")
-        assert measures_the_bracket(stand_in)
+        assert (slow.status, slow.text("detail")) == (400, TOO_LONG)
+        until(lambda: measures_the_bracket_in_time(stand_in), "analysis of a small part", deadline_s=90)
     with start_stand_in("--workers", "1", "--analysis-memory", "700") as stand_in:
         greedy = stand_in.analyse(stand_in.uploaded(part("relief-stl-500000").path, "greedy.stl"))
         assert greedy.status == 400
@@ -108,7 +118,7 @@ def test_a_signal_ends_it_with_everything_it_started(number: int, tmp_path: Path
                 hanging.putheader(name, value)
             hanging.endheaders(b"x" * 900)
             stand_in.process.send_signal(number)
-            assert stand_in.process.wait(20) == 0
+            assert stand_in.process.wait(60) == 0
         assert all(is_gone(pid) for pid in started)
         assert list(tmp_path.iterdir()) == []
         with contextlib.closing(stand_in.connection("api")) as refused, pytest.raises(ConnectionRefusedError):

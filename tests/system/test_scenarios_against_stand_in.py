@@ -161,6 +161,6 @@ def expect_clean(run: Run) -> None:
 
 def counts(stand_in: StandIn) -> dict[str, dict[str, int]]:
     """What the stand-in says that it made and deleted."""
-    with urllib.request.urlopen(f"{stand_in.urls['control']}/stats", timeout=5) as answer:  # noqa: S310 - our own, http
+    with urllib.request.urlopen(f"{stand_in.urls['control']}/stats", timeout=60) as answer:  # noqa: S310 - our own, http
         found: dict[str, dict[str, int]] = json.load(answer)
     return found
