@@ -194,10 +194,29 @@ async def walk(spec: ScenarioSpec, journey: Journey, log: StepLog) -> Failure | 
 
 
 async def clean_up(actions: list[CleanupAction], log: StepLog) -> None:
-    """Undo what the journey made, last first. Never changes the outcome; each action is a step of its own."""
+    """Undo what the journey made, last first. Never changes the outcome; each action is a step of its own.
+
+    The first stop of a run lets this go on, also when it comes in the middle of it; the second cuts it short.
+    """
     log.open = None
     log.deadline_ns = log.clock.monotonic_ns() + int(CLEANUP_BUDGET_S * 1e9)
-    stopped = False
+    if not actions:
+        return
+    task = asyncio.current_task()
+    stops = min(task.cancelling(), 1) if task else 0
+    undoing = asyncio.ensure_future(undo_all(actions, log))
+    while not undoing.done():
+        try:
+            await asyncio.shield(undoing)
+        except asyncio.CancelledError:
+            stops += 1
+            if stops > 1:
+                undoing.cancel()
+    await undo_all(actions, log, stopped=True)  # it was cut short before it had begun
+
+
+async def undo_all(actions: list[CleanupAction], log: StepLog, *, stopped: bool = False) -> None:
+    """Every action in turn; once this is cancelled, the others are recorded as left undone."""
     while actions:
         action = actions.pop()
         step = StepHandle(action.name, keep_going=True, cleanup=True, attributes={})

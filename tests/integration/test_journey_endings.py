@@ -242,6 +242,39 @@ async def test_a_stopped_run_is_cleaned_up_recorded_and_inconclusive() -> None:
     assert task.result() == 1
 
 
+async def test_a_stop_in_the_middle_of_the_clean_up_lets_it_end() -> None:
+    """The first one always does, wherever in the run it comes; the second does not."""
+
+    async def script(probe: Journey) -> None:
+        """Everything is done when the stop comes."""
+        probe.on_cleanup("first made", undo, undoes=probe.made("upload", "a"))
+        probe.on_cleanup("last made", undo, undoes=probe.made("upload", "b"))
+        async with probe.step("ask"):
+            pass
+
+    async def undo() -> None:
+        cleaning.set()
+        await go_on.wait()
+
+    cleaning, go_on = asyncio.Event(), asyncio.Event()
+    for stops, fate in ((1, "deleted"), (2, "failed")):
+        cleaning.clear()
+        async with asyncio.TaskGroup() as group:
+            task = group.create_task(run_script(script))
+            await cleaning.wait()
+            for _ in range(stops):
+                task.cancel()
+                await asyncio.sleep(0)
+            if stops == 1:
+                go_on.set()
+        run = task.result()
+        go_on.clear()
+        assert [step.name for step in run.steps] == ["ask", "last made", "first made"]
+        assert {effect.fate for effect in run.side_effects} == {fate}
+        assert run.outcome is Outcome.PASS
+        assert task.cancelling() == stops
+
+
 async def test_a_second_stop_cuts_the_clean_up_short() -> None:
     """What is left undone is recorded as such, and the record still comes back."""
 
