@@ -33,8 +33,9 @@ class Rounds:
     def __init__(self, clock: Clock, *, repeat: int | None, every_s: float | None) -> None:
         self._clock = clock
         self._every_ns = None if every_s is None else int(every_s * _NS_PER_S)
-        self._begin_ns = clock.monotonic_ns()
+        # In this order: whatever comes between the two, no round begins before the instant at which it says that it was due.
         self._begin_at = clock.now()
+        self._begin_ns = clock.monotonic_ns()
         self._slot = 0
         self._number = 0
         self.planned = repeat or (1 if every_s is None else None)
