@@ -31,7 +31,7 @@ __all__ = ["EmbeddedBroker", "embedded_broker"]
 log = structlog.get_logger(__name__)
 
 LOOPBACK: Final = "127.0.0.1"
-START_TIMEOUT_S: Final = 10.0
+START_TIMEOUT_S: Final = 30.0
 FREE_PORT_ATTEMPTS: Final = 5
 LOOK_EVERY_S: Final = 0.2
 RESTART_FIRST_S: Final = 0.1
@@ -81,7 +81,7 @@ class EmbeddedBroker:
         return process.pid if process and process.poll() is None else 0
 
     def start(self) -> None:
-        """Start it and return once it listens; does nothing while it runs. Blocks for up to ten seconds.
+        """Start it and return once it listens; does nothing while it runs. Blocks for up to half a minute.
 
         Raises DependencyError when it cannot start.
         """
