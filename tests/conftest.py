@@ -19,8 +19,9 @@ import structlog
 
 from tests.free_ports import free_port as a_free_port
 
-# How long one example takes on a shared machine is no promise of ours; that a test ends is pytest-timeout's.
-hypothesis.settings.register_profile("fleet", deadline=None)
+# How long one example takes on a shared machine is no promise of ours, nor how long ten take to be thought of; that a test ends
+# is pytest-timeout's.
+hypothesis.settings.register_profile("fleet", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
 hypothesis.settings.load_profile("fleet")
 
 SKIPS_ALLOWED_IN_CI: dict[str, str] = {}
