@@ -79,7 +79,7 @@ def faulty(urls: Mapping[str, str], fault: str, *, seed: int = 1) -> Iterator[No
 def _control(urls: Mapping[str, str], method: str, body: bytes | None) -> None:
     headers = {"Content-Type": "application/json"}
     request = urllib.request.Request(f"{urls['control']}/faults", data=body, method=method, headers=headers)  # noqa: S310 - loopback
-    with urllib.request.urlopen(request, timeout=20) as answer:  # noqa: S310 - the same
+    with urllib.request.urlopen(request, timeout=60) as answer:  # noqa: S310 - the same
         assert answer.status == 200
 
 

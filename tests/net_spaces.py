@@ -59,7 +59,7 @@ def space(name: str) -> Iterator[str]:
 
 def configure(*words: str) -> None:
     """Run `ip` with these words; its complaint is the failure."""
-    done = subprocess.run(["ip", *words], capture_output=True, text=True, timeout=20, check=False)
+    done = subprocess.run(["ip", *words], capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, f"ip {' '.join(words)}: {done.stderr}"
 
 

@@ -90,13 +90,20 @@ def stand_in_pid(printed: str) -> int:
     needle = f":{port:04X} "
     table = Path("/proc/net/tcp").read_text().splitlines()[1:]
     inode = next(line.split()[9] for line in table if needle in line and line.split()[3] == "0A")
-    for descriptor in Path("/proc").glob("[0-9]*/fd/*"):
-        try:
-            if str(descriptor.readlink()) == f"socket:[{inode}]":
-                return int(descriptor.parts[2])
-        except OSError:
-            continue
+    for process in Path("/proc").iterdir():
+        if process.name.isdecimal() and has_open(process, f"socket:[{inode}]"):
+            return int(process.name)
     pytest.fail(f"nobody listens on port {port}")
+
+
+def has_open(process: Path, what: str) -> bool:
+    """Whether it is among the open files of a process, which may end while it is looked at."""
+    with contextlib.suppress(OSError):
+        for descriptor in (process / "fd").iterdir():
+            with contextlib.suppress(OSError):
+                if str(descriptor.readlink()) == what:
+                    return True
+    return False
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

@@ -159,7 +159,7 @@ def test_a_gate_tells_the_collector_and_one_that_cannot_ends_the_same(
         )
         assert sent.returncode == 0, sent.stderr
         request = urllib.request.Request(f"{served.url}/api/v1/releases", headers={"Authorization": f"Bearer {WRITE}"})  # noqa: S310 - loopback
-        with urllib.request.urlopen(request, timeout=20) as answer:  # noqa: S310 - the same
+        with urllib.request.urlopen(request, timeout=60) as answer:  # noqa: S310 - the same
             told = json.load(answer)["releases"]
     assert [one["outcome"] for one in told] == ["fail", "pass"]
     assert told[0]["cause"].startswith("session (status) in sign-in:")
