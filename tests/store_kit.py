@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
-from collector.store import Delivery
+from collector.store import Delivery, Store, open_store
 from probes.ledger_entries import LedgerEntry, render_entry
 from probes.messages import Address, render_batch
 from probes.outbox import Entry, EntryKind
@@ -64,3 +65,13 @@ def deliver(
     """One batch of entries with ascending numbers."""
     entries = [Entry(first_seq + place, kind, NOW, body) for place, (kind, body) in enumerate(contents)]
     return Delivery(topic or probe.topic("results"), render_batch(probe, epoch, entries), received_at)
+
+
+@asynccontextmanager
+async def two_stores(url: str) -> AsyncIterator[tuple[Store, Store]]:
+    """Two collectors' view of one database. Their transactions wait for each other, and not for the disk of a busy machine."""
+    async with (
+        open_store(url, survives_power_cut=False) as one,
+        open_store(url, survives_power_cut=False) as other,
+    ):
+        yield one, other

@@ -9,11 +9,11 @@ from collector.alerting.model import EventKind
 from collector.alerting.reading import alert_events, alert_history
 from collector.scoring import Scorer
 from collector.simulation_plan import Statement
-from collector.store import open_store
 from slo.window import Span, instant_of_minute, month_span
 from tests.alert_feed import Feed, engine_of, plan_of, some_lines
 from tests.alert_kit import KeptNotices
 from tests.clock import JumpingClock
+from tests.store_kit import two_stores
 
 START = month_span("2026-09").from_minute + 600
 MINUTES = 12
@@ -28,7 +28,7 @@ async def test_two_collectors_fire_once(url: str) -> None:
     feed = Feed(plan, Span("play", START, START + MINUTES))
     clock = JumpingClock(instant_of_minute(START))
     outboxes = (KeptNotices(), KeptNotices())
-    async with open_store(url) as one, open_store(url) as other:
+    async with two_stores(url) as (one, other):
         for store in (one, other):
             await store.scores.begin(Scorer.of(UPTIME))
         engines = [

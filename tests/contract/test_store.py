@@ -34,6 +34,7 @@ from tests.store_kit import (
     run_at,
     run_entry,
     runs_from,
+    two_stores,
 )
 
 DAY = timedelta(days=1)
@@ -264,7 +265,7 @@ async def test_two_collectors_that_hear_the_same_store_it_once(url: str) -> None
         for start in range(0, 200, 20)
         for probe in (PROBE, OTHER)
     ]
-    async with open_store(url) as first, open_store(url) as second, asyncio.TaskGroup() as group:
+    async with two_stores(url) as (first, second), asyncio.TaskGroup() as group:
         for start in range(0, 20, 4):
             group.create_task(first.file(deliveries[start : start + 4]))
             group.create_task(second.file(list(reversed(deliveries[start : start + 4]))))
@@ -374,7 +375,7 @@ async def test_packing_changes_the_size_and_nothing_else(store: Store) -> None:
 async def test_two_collectors_that_pack_at_once_lose_nothing(url: str) -> None:
     """The second finds the batches gone and undoes its own work."""
     contents = runs_from(50)
-    async with open_store(url) as first, open_store(url) as second:
+    async with two_stores(url) as (first, second):
         await first.file([deliver([content], first_seq=number) for number, content in enumerate(contents, 1)])
         await asyncio.gather(first.repack(now=NOW + DAY), second.repack(now=NOW + DAY))
         for _, body in contents:

@@ -26,7 +26,7 @@ from slo.duties import DutyScore
 from slo.window import minute_of
 from tests.alert_kit import FLEET, TARGET, open_an_incident
 from tests.message_kit import ALL, end_incident
-from tests.store_kit import NOW, deliver, runs_from
+from tests.store_kit import NOW, deliver, runs_from, two_stores
 
 DAY = timedelta(days=1)
 LONG_AGO = NOW - 100 * DAY
@@ -210,7 +210,7 @@ async def test_what_belongs_to_no_incident_goes_by_age_alone(store: Store) -> No
 
 async def test_an_answer_that_comes_while_its_incident_goes_is_whole_or_refused(url: str) -> None:
     """Two collectors: nothing is left of an incident that is gone, whoever is first."""
-    async with open_store(url) as one, open_store(url) as other:
+    async with two_stores(url) as (one, other):
         made = []
         for number in range(6):
             incident = await open_one(one, LONG_AGO, f"k{number}")

@@ -17,7 +17,7 @@ from collector.store_alerts import AlertBook
 from probes.errors import OperatorError
 from slo.burn_tiers import Severity
 from tests.alert_kit import FLEET, TARGET, KeptNotices, open_an_incident
-from tests.store_kit import NOW
+from tests.store_kit import NOW, two_stores
 
 LATER = NOW + timedelta(minutes=3)
 
@@ -73,7 +73,7 @@ async def test_of_two_collectors_that_decide_a_minute_one_does(url: str) -> None
         made.append(key)
         await book.add_event(AlertEvent(0, key, 0, 0, EventKind.JOINED, Severity.REPORT, NOW))
 
-    async with open_store(url) as one, open_store(url) as other:
+    async with two_stores(url) as (one, other):
         begun = await asyncio.gather(*(store.alerts.decide(FLEET, TARGET, None, 7, decision) for store in (one, other)))
         assert sorted(begun) == [False, True]
         assert await one.alerts.decided_minute(FLEET, TARGET) == 7
