@@ -219,6 +219,11 @@ class ChaosFleet:
             await asyncio.sleep(0.2)
         return time.monotonic() - began_s
 
+    async def wait_begun(self) -> None:
+        """Until whoever was started last is there, too; the others may have done all the work without it."""
+        for name in self.links:
+            await self._until_begun(name)
+
     def all_said(self) -> str:
         """The ends of all logs."""
         return "\n".join(f"--- {part.name}:\n{part.said()}" for part in self.processes)

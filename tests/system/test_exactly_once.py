@@ -106,6 +106,7 @@ async def break_everything(
     async with open_fleet(broker, database, folder, plan=plan) as fleet:
         await fleet.strike(blows, deadline_s=size.deadline_s)
         drained_s = await fleet.wait_empty(deadline_s=size.deadline_s)
+        await fleet.wait_begun()
         codes = {process.name: await asyncio.to_thread(process.stop) for process in fleet.processes}
         assert set(codes.values()) == {0}, (codes, fleet.all_said())
         assert fleet.left() == [0] * len(PROBES)
