@@ -46,6 +46,11 @@ class RunningFleet:
     process: subprocess.Popen[str]
     database: Path
     lines: list[str] = field(default_factory=list)
+    reader: threading.Thread = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.reader = threading.Thread(target=_read, args=(self.process, self.lines), daemon=True)
+        self.reader.start()
 
     def wait_for(self, holds: Callable[[], object], what: str) -> None:
         """Wait for a condition, and fail with what was printed when it does not come or the command ends first."""
@@ -61,9 +66,11 @@ class RunningFleet:
         return sum(bool(re.match(r"\d\d:\d\d:\d\d ", line)) for line in tuple(self.lines))
 
     def stop(self) -> int:
-        """End it in order; the exit code."""
+        """End it in order, and hear it out; the exit code."""
         self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(DEADLINE_S)
+        code = self.process.wait(DEADLINE_S)
+        self.reader.join(DEADLINE_S)
+        return code
 
 
 @contextmanager
@@ -80,13 +87,11 @@ def running_fleet(folder: Path, *options: str, environ: Mapping[str, str] = {}) 
         start_new_session=True,
     ) as process:
         fleet = RunningFleet(process, database)
-        reader = threading.Thread(target=_read, args=(process, fleet.lines), daemon=True)
-        reader.start()
         try:
             yield fleet
         finally:
             process.kill()
-            reader.join(10)
+            fleet.reader.join(10)
 
 
 def told(folder: Path, *words: str, environ: Mapping[str, str] = {}) -> subprocess.CompletedProcess[str]:
