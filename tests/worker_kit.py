@@ -125,6 +125,7 @@ def plan_of(folder: Path, url: str, every_ms: dict[str, int], **changes: object)
         "factory": FACTORY,
         "restart_first_s": 0.1,
         "stop_deadline_s": 1.0,
+        "lock_patience_s": 60.0,
     }
     options: dict[str, JsonValue] = {"url": url, "every_ms": dict(every_ms)}
     return WorkerPlan(
