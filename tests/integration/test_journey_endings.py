@@ -250,7 +250,7 @@ async def test_a_stop_in_the_middle_of_the_clean_up_lets_it_end() -> None:
         probe.on_cleanup("first made", undo, undoes=probe.made("upload", "a"))
         probe.on_cleanup("last made", undo, undoes=probe.made("upload", "b"))
         async with probe.step("ask"):
-            pass
+            probe.expect("here", ok=True, expected=1, found=1)
 
     async def undo() -> None:
         cleaning.set()

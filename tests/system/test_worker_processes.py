@@ -113,6 +113,7 @@ async def test_a_script_that_never_returns_costs_its_slot_and_not_the_lane(targe
         await until(lambda: len(books_of(plan.outbox_path).runs) > runs_before, "runs after the restart")
 
 
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize("lanes_too", [True, False])
 async def test_a_worker_that_is_killed_owes_nothing_twice_and_nothing_never(
     target: SmallTarget, tmp_path: Path, *, lanes_too: bool
