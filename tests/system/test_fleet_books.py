@@ -6,7 +6,6 @@ import json
 import os
 import re
 import signal
-import socket
 import sqlite3
 import time
 from collections import Counter
@@ -20,6 +19,7 @@ from collector.ledger import SlotClass
 from collector.store import open_store
 from probes.clock import SystemClock
 from tests.fleet_kit import DEAF_S, children_of, running_fleet, told
+from tests.free_ports import free_port
 
 REGIONS = {"eu-west", "us-east", "ap-south"}
 SCENARIOS = ("--scenario", "web-health", "--scenario", "sign-in", "--every", "2s")
@@ -112,9 +112,7 @@ async def test_probes_of_two_regions_run_something_when_they_are_asked_with_the_
     """Steps come live from each; the runs are stored and owed to nobody; a command with another key is not obeyed."""
     own = tmp_path / "own.toml"
     own.write_text('[secrets.fleet_key]\nenv = "FLEET_KEY"\n', encoding="utf-8")
-    with socket.socket() as held:
-        held.bind(("127.0.0.1", 0))
-        port = str(held.getsockname()[1])
+    port = str(free_port())
     key = {"FLEET_KEY": "0123456789abcdef0123456789abcdef", "PROBE_FLEET_BROKER_PORT": port}
     options = ("--scenario", "sign-in", "--every", "30m", "--settings", str(own))
     ask = ("--scenario", "sign-in", "--region", "eu-west,ap-south", "--settings", str(own))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import socket
 import time
 from datetime import timedelta
 from pathlib import Path
@@ -17,6 +16,7 @@ from probes.clock import SystemClock
 from probes.commands import RunCommand, command_topic, sign_command
 from probes.mqtt import BrokerAddress, open_client, payload_of, subscribe
 from tests.fleet_kit import DEAF_S, running_fleet, told
+from tests.free_ports import free_port
 
 FLEET, REGION, SCENARIO = "local", "eu-west", "sign-in"
 REGIONS = ("eu-west", "us-east", "ap-south")
@@ -73,9 +73,7 @@ async def test_commands_that_are_replayed_expired_or_not_the_fleets_are_refused_
     """Of thirty commands in one region one is obeyed, and once; `status` counts the others, and no other region does anything."""
     own = tmp_path / "own.toml"
     own.write_text('[secrets.fleet_key]\nenv = "FLEET_KEY"\n', encoding="utf-8")
-    with socket.socket() as held:
-        held.bind(("127.0.0.1", 0))
-        port = str(held.getsockname()[1])
+    port = str(free_port())
     environ = {"FLEET_KEY": KEY, "PROBE_FLEET_BROKER_PORT": port}
     options = ("--scenario", SCENARIO, "--every", "30m", "--settings", str(own))
     with running_fleet(tmp_path, *options, environ=environ) as fleet:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -14,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.fleet_kit import DEAF_S, fleet_environment, running_fleet
+from tests.free_ports import free_port
 from tests.runner_kit import ROOT
 
 pytestmark = pytest.mark.serial
@@ -41,9 +41,7 @@ def gate(folder: Path, port: str, *words: str) -> subprocess.Popen[str]:
 def test_running_regions_are_one_trial_and_a_lost_broker_leaves_a_report(tmp_path: Path) -> None:
     """A pass after six rounds of both regions; then the broker goes away in the middle: exit code 4 and what was known."""
     (tmp_path / "own.toml").write_text('[secrets.fleet_key]\nenv = "FLEET_KEY"\n', encoding="utf-8")
-    with socket.socket() as held:
-        held.bind(("127.0.0.1", 0))
-        port = str(held.getsockname()[1])
+    port = str(free_port())
     environ = {"FLEET_KEY": KEY, "PROBE_FLEET_BROKER_PORT": port}
     options = ("--scenario", "sign-in", "--every", "30m", "--settings", str(tmp_path / "own.toml"))
     with running_fleet(tmp_path, *options, environ=environ) as fleet:
