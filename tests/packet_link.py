@@ -135,7 +135,6 @@ def carry(links: Sequence[Carrier]) -> None:
     while True:
         rest_s = max(0.0, waiting[0][0] - time.monotonic()) if waiting else None
         ready, _, _ = select.select([COMMANDS, *ways], [], [], rest_s)
-        now_s = time.monotonic()
         for descriptor in ready:
             if descriptor == COMMANDS:
                 if not (line := sys.stdin.readline()):
@@ -144,9 +143,11 @@ def carry(links: Sequence[Carrier]) -> None:
                 continue
             link, to_fd = ways[descriptor]
             for packet in packets_of(descriptor):
+                # Counted from after it was read: it may have come after an instant that was taken before, and be early.
+                due_s = time.monotonic() + link.plan.round_trip_s / 2
                 if link.takes(packet):
                     number += 1
-                    heapq.heappush(waiting, (now_s + link.plan.round_trip_s / 2, number, to_fd, packet))
+                    heapq.heappush(waiting, (due_s, number, to_fd, packet))
         while waiting and waiting[0][0] <= time.monotonic():
             _, _, to_fd, packet = heapq.heappop(waiting)
             with suppress(OSError):  # a full queue, or a device that is down: a lost packet, as anywhere
