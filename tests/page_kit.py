@@ -17,6 +17,7 @@ from typing import Final, Literal
 from playwright.async_api import Browser, Page, async_playwright
 
 from probes.browser import find_browser
+from probes.browser_chromium import FLAGS
 
 __all__ = ["DESK", "PHONE", "Look", "View", "look_at", "open_browser", "wait_until"]
 
@@ -51,7 +52,7 @@ async def open_browser() -> AsyncIterator[Browser]:
     """One browser."""
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(
-            executable_path=str(find_browser().path), args=["--no-sandbox"], timeout=PATIENCE_MS
+            executable_path=str(find_browser().path), args=["--no-sandbox", *FLAGS], timeout=PATIENCE_MS
         )
         try:
             yield browser

@@ -8,6 +8,7 @@ import pytest
 from playwright.async_api import Browser, FrameLocator, Page, async_playwright, expect
 
 from probes.browser import find_browser
+from probes.browser_chromium import FLAGS
 from tests.message_kit import until
 from tests.page_kit import wait_until
 from tests.platform_kit import StandIn, part, start_stand_in
@@ -29,7 +30,7 @@ async def browser(stand_in: StandIn) -> AsyncIterator[Browser]:
     async with async_playwright() as playwright:
         trusted = f"--ignore-certificate-errors-spki-list={','.join(stand_in.spki)}"
         launched = await playwright.chromium.launch(
-            executable_path=str(find_browser().path), args=["--no-sandbox", trusted]
+            executable_path=str(find_browser().path), args=["--no-sandbox", *FLAGS, trusted]
         )
         try:
             yield launched

@@ -15,6 +15,7 @@ from collector.scoring import Scorer
 from collector.store import open_store
 from console.objectives import load_set
 from probes.browser import find_browser
+from probes.browser_chromium import FLAGS
 from slo.window import Span, month_span
 from tests.report_kit import file_all, morning_of
 from tests.runner_kit import Runner
@@ -191,7 +192,9 @@ def test_the_page_stands_alone_fits_a_phone_and_is_a_table_to_a_screen_reader(
 async def look_at(url: str) -> None:
     """Open the page in a real browser, on a phone and on a desk."""
     async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=str(find_browser().path), args=["--no-sandbox"])
+        browser = await playwright.chromium.launch(
+            executable_path=str(find_browser().path), args=["--no-sandbox", *FLAGS]
+        )
         try:
             page = await browser.new_page()
             requests: list[str] = []

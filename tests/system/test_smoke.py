@@ -26,6 +26,7 @@ from collector.store import open_store
 from console.objectives import load_set
 from fixtures.platform.faults import FAULTS
 from probes.browser import find_browser
+from probes.browser_chromium import FLAGS
 from probes.clock import SystemClock
 from probes.messages import Address
 from probes.records import RunIdentity
@@ -100,7 +101,9 @@ def test_a_healthy_candidate_passes_and_every_file_says_so(tmp_path: Path, targe
 async def look_at(url: str) -> None:
     """Open the page offline: nothing is asked for but itself, nothing complains, plots are drawn, no sideways scrolling."""
     async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=str(find_browser().path), args=["--no-sandbox"])
+        browser = await playwright.chromium.launch(
+            executable_path=str(find_browser().path), args=["--no-sandbox", *FLAGS]
+        )
         try:
             context = await browser.new_context(offline=True, viewport={"width": 360, "height": 800})
             page = await context.new_page()
