@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 from slo.burn_tiers import AlertPreset
@@ -37,6 +38,8 @@ _OWN: Final[Mapping[str, Callable[[Fields], Item | None]]] = {
     "AlertPreset": read_alert_preset,
     "NotMeasured": read_not_measured,
 }
+_MOST_KEPT: Final = 256
+"""Texts whose documents are kept: a collector reads its folder again every minute, and parsing the built-in one takes 60 ms."""
 _KINDS: Final = {OPENSLO: ("SLO",), FLEET: tuple(_OWN)}
 
 
@@ -55,11 +58,18 @@ def parse_text(
 
     `intervals_s`: seconds between two runs of scenarios, where known; a line of slices shorter than that is refused.
     """
+    return _parse_text(text, file, frozenset((intervals_s or {}).items()))
+
+
+@lru_cache(_MOST_KEPT)
+def _parse_text(
+    text: str, file: str, intervals_s: frozenset[tuple[str, float]]
+) -> tuple[tuple[Entry, ...], tuple[Problem, ...]]:
     documents, problems = split_documents(text, file)
     entries: list[Entry] = []
     found = list(problems)
     for document in documents:
-        item, refused = _parse(document, intervals_s or {})
+        item, refused = _parse(document, dict(intervals_s))
         found += refused
         if item is not None and not refused:
             entries.append(Entry(item, document.place))
