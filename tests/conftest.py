@@ -7,6 +7,7 @@ Called by pytest; under xdist once in every worker.
 from __future__ import annotations
 
 import fcntl
+import gc
 import os
 import tempfile
 from collections.abc import Generator, Iterator
@@ -104,6 +105,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         return -all(of_file) - any(of_file), place_of_folder, order[item.path], not _is_alone(item)
 
     items.sort(key=place)
+
+
+def pytest_collection_finish() -> None:
+    """What was collected lives as long as we do: no search for garbage goes through it again, a tenth of the tests' CPU time."""
+    gc.collect()
+    gc.freeze()
 
 
 def _is_alone(item: pytest.Item) -> bool:
