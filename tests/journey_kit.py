@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from aiohttp import web
 
@@ -19,9 +18,9 @@ from probes.journey import Journey
 from probes.records import Attribute, Run, Step
 from probes.registry import scenario, spec_of
 from probes.steps import RunObserver
-from probes.targets import Target
+from tests.target_kit import target_at
 
-__all__ = ["SmallTarget", "Watcher", "open_target", "run_script", "target_at"]
+__all__ = ["SmallTarget", "Watcher", "open_target", "run_script"]
 
 Script = Callable[[Journey], Awaitable[None]]
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -71,11 +70,6 @@ async def answer_status(request: web.Request) -> web.StreamResponse:
     """The status that the path asks for."""
     headers = {"Retry-After": "30"} if request.match_info["status"] == "429" else {}
     return web.Response(status=int(request.match_info["status"]), text="as you asked", headers=headers)
-
-
-def target_at(url: str) -> Target:
-    """A description with one base and nothing else."""
-    return Target(name="small", path=Path("small.toml"), bases={"api": url})
 
 
 async def run_script(

@@ -26,7 +26,8 @@ from probes.worker_kit import LaneKit, ScheduledScenario
 from probes.worker_maker import RunMaker
 from probes.worker_runs import Lane
 from probes.worker_slots import MaintenanceRule, no_maintenance
-from tests.journey_kit import SmallTarget, target_at
+from tests.journey_kit import SmallTarget
+from tests.target_kit import target_at
 from tests.worker_kit import NO_LIMITS, SPECS
 
 __all__ = ["HOUR_S", "SECONDLY", "SteppedClock", "open_test_lane"]

@@ -14,16 +14,16 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import structlog
 from pydantic import JsonValue
 
-from probes.browser import BrowserEngine, ReadyCheck, find_browser
 from probes.clock import SystemClock
 from probes.execute import RunEnvironment
 from probes.fitness import FitnessLimits
@@ -32,15 +32,18 @@ from probes.journey import Journey
 from probes.ledger_entries import FitnessMinute, OwedSlots, SlotEnd, parse_entry
 from probes.outbox import Entry, EntryKind, Outbox
 from probes.records import Run
-from probes.registry import scenario, spec_of
+from probes.registry import ScenarioSpec, scenario, spec_of
 from probes.schedule import Schedule
 from probes.wire import parse_run
 from probes.worker import LanePlan, Worker, WorkerPlan
 from probes.worker_kit import LaneKit, ScheduledScenario
 from probes.worker_pipe import LaneOrder
-from tests.journey_kit import target_at
+from tests.target_kit import target_at
 
-__all__ = ["NO_LIMITS", "Books", "WorkerProcess", "books_of", "open_lane", "plan_of", "until"]
+if TYPE_CHECKING:  # each process of a lane would load Playwright
+    from probes.browser import BrowserEngine
+
+__all__ = ["NO_LIMITS", "Books", "WorkerProcess", "books_of", "open_kit", "open_lane", "plan_of", "until"]
 
 ROOT = Path(__file__).resolve().parents[1]
 FACTORY = "tests.worker_kit:open_lane"
@@ -48,7 +51,6 @@ NO_LIMITS = FitnessLimits(
     loop_lag_ns=10**18, steal_ratio=2, busy_ratio=2, pressure_ratio=2, memory_pressure_ratio=2, memory_ratio=-1
 )
 """For tests that are about something else: whatever this machine does, it counts as fit."""
-PAGE_DEADLINE_S = 4.0
 
 
 @scenario("steady", timeout="10s")
@@ -80,24 +82,24 @@ async def stuck(probe: Journey) -> None:
             time.sleep(0.01)  # noqa: ASYNC251 - blocking the loop is the fault under test
 
 
-@scenario("page", timeout="20s", browser=True)
-async def page(probe: Journey) -> None:
-    """Load a page and wait for its button."""
-    async with probe.browser() as session, probe.step("load"):
-        url = f"{probe.target.bases['api']}/page"
-        probe.record_page(await session.load(url, ready=ReadyCheck(controls=("button",)), deadline_s=PAGE_DEADLINE_S))
-
-
-SPECS = {spec.name: spec for spec in map(spec_of, (steady, slow, quick, stuck, page))}
+SPECS = {spec.name: spec for spec in map(spec_of, (steady, slow, quick, stuck))}
 
 
 @asynccontextmanager
 async def open_lane(order: LaneOrder) -> AsyncIterator[LaneKit]:
-    """The lane's scenarios as `options` name them: {"url", "every_ms": {scenario: interval}, "tolerance_ms"}."""
+    """The lane with the scenarios of this file; with a browser there is `tests.worker_page`."""
+    async with open_kit(order, SPECS) as kit:
+        yield kit
+
+
+@asynccontextmanager
+async def open_kit(
+    order: LaneOrder, known: Mapping[str, ScenarioSpec], browser: BrowserEngine | None = None
+) -> AsyncIterator[LaneKit]:
+    """The scenarios as `options` name them: {"url", "every_ms": {scenario: interval}, "tolerance_ms"}."""
     intervals = order.options["every_ms"]
     assert isinstance(intervals, dict)
-    wants_browser = order.name == "browser"
-    specs = [SPECS[name] for name in intervals if SPECS[name].browser is wants_browser]
+    specs = [known[name] for name in intervals]
     tolerance_ms = int(str(order.options.get("tolerance_ms", 400)))
     async with AsyncExitStack() as opened:
         environment = RunEnvironment(
@@ -107,7 +109,7 @@ async def open_lane(order: LaneOrder) -> AsyncIterator[LaneKit]:
             fleet=order.fleet,
             region=order.region,
             probe=order.probe,
-            browser=await opened.enter_async_context(BrowserEngine(find_browser())) if wants_browser else None,
+            browser=browser,
         )
         scheduled = tuple(
             ScheduledScenario(spec, Schedule(spec.name, int(str(intervals[spec.name])), 0, tolerance_ms))

@@ -15,7 +15,8 @@ from probes.http import HttpEngine
 from probes.journey import Journey
 from probes.records import FailureKind, Outcome, Run
 from probes.registry import ScenarioSpec, scenario, spec_of
-from tests.journey_kit import SmallTarget, open_target, target_at
+from tests.journey_kit import SmallTarget, open_target
+from tests.target_kit import target_at
 
 NOBODY = "http://127.0.0.1:9/"
 

@@ -18,7 +18,8 @@ from probes.records import FailureKind, Outcome, Step
 from probes.registry import scenario, spec_of
 from probes.wire import parse_run, render_run
 from tests.clock import JumpingClock
-from tests.journey_kit import Watcher, open_target, run_script, target_at
+from tests.journey_kit import Watcher, open_target, run_script
+from tests.target_kit import target_at
 
 
 def about(part_id: str) -> dict[str, Any]:

@@ -24,6 +24,7 @@ from probes.records import FailureKind, Outcome, Run
 from probes.worker import LanePlan, Worker, WorkerPlan
 from tests.journey_kit import open_target
 from tests.worker_kit import books_of, plan_of, until
+from tests.worker_page import FACTORY
 
 PATIENCE_S = 120.0
 """So long it is tried again on a machine that is busy with something else."""
@@ -162,7 +163,7 @@ async def test_a_browser_that_is_killed_is_ours_and_a_page_that_hangs_is_not(tmp
         return web.Response(text=pages["now"], content_type="text/html")
 
     async with open_target({"/page": page}) as target:
-        plan = plan_of(tmp_path, target.url, {"page": 1000}, lanes=(LanePlan("browser", 1),))
+        plan = plan_of(tmp_path, target.url, {"page": 1000}, lanes=(LanePlan("browser", 1),), factory=FACTORY)
         async with running(plan) as worker:
             await until(lambda: runs_of(plan, passed), "a page that is loaded")
             pages["now"] = LATE_PAGE

@@ -14,7 +14,7 @@ from probes.http import HttpEngine
 from probes.journey import Journey
 from probes.registry import ScenarioSpec, scenario, spec_of
 from probes.target_model import Permissions
-from tests.journey_kit import target_at
+from tests.target_kit import target_at
 
 TARGET = target_at("http://127.0.0.1:9")
 
