@@ -55,7 +55,7 @@ WITH_NOTHING: Final = (
 WITHOUT_SCRIPTS: Final = View(1280, 900, "light", has_scripts=False)
 RELEASE: Final = '2026.9.1<a href="https://evil.example">'
 PAINTED_MS: Final = 1_000
-TRIES: Final = 8
+TRIES: Final = 20
 THIN_MONTH: Final = """
 seed = 9
 regions = ["eu-west", "us-east", "ap-south"]
