@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
+import pytest_asyncio
 from playwright.async_api import Browser, FrameLocator, Page, async_playwright, expect
 
 from probes.browser import find_browser
@@ -12,6 +13,8 @@ from probes.browser_chromium import FLAGS
 from tests.message_kit import until
 from tests.page_kit import wait_until
 from tests.platform_kit import StandIn, part, start_stand_in
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 FRAME = "#cnc-quote-widget iframe"
 DEADLINE_MS = 40_000.0
@@ -24,9 +27,9 @@ def stand_in() -> Iterator[StandIn]:
         yield found
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def browser(stand_in: StandIn) -> AsyncIterator[Browser]:
-    """A Chromium that trusts the platform's key and nothing else unusual."""
+    """A Chromium for the whole file that trusts the platform's key and nothing else unusual."""
     async with async_playwright() as playwright:
         trusted = f"--ignore-certificate-errors-spki-list={','.join(stand_in.spki)}"
         launched = await playwright.chromium.launch(
@@ -38,9 +41,9 @@ async def browser(stand_in: StandIn) -> AsyncIterator[Browser]:
             await launched.close()
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="module")
 async def page(browser: Browser) -> AsyncIterator[Page]:
-    """A fresh page whose waits have a deadline."""
+    """A fresh page, in a context of its own, whose waits have a deadline."""
     opened = await browser.new_page()
     opened.set_default_timeout(DEADLINE_MS)
     yield opened
