@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import pytest_asyncio
 from aiohttp import web
 
 from probes import browser_evidence, browser_health
@@ -19,6 +20,8 @@ from probes.records import FailureKind, Outcome
 from tests.clock import JumpingClock
 from tests.journey_kit import SmallTarget, open_target, run_script
 
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
 PAGE = "<!doctype html><title>Page</title><link rel=icon href=data:,><button>Go</button>"
 READY = ReadyCheck(controls=("button",))
 DEADLINE_S = 60.0
@@ -26,9 +29,9 @@ SHORT_S = 4.0
 """For a load that fails because its time is over: a busy host, too, has asked for the page until then."""
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def engine() -> AsyncIterator[BrowserEngine]:
-    """The browser of this host."""
+    """The browser of this host, for the whole file: each session has a context of its own."""
     try:
         choice = find_browser()
     except DependencyError as missing:
@@ -37,7 +40,7 @@ async def engine() -> AsyncIterator[BrowserEngine]:
         yield opened
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="module")
 async def target() -> AsyncIterator[SmallTarget]:
     """A server with one page."""
 
