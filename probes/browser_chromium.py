@@ -56,6 +56,8 @@ FLAGS = (
     "--disable-gpu",
     # The same transport in every run: a second run would otherwise learn of HTTP/3 and measure something else.
     "--disable-quic",
+    # The way that the HTTP probes take, too: a proxy of this host's surroundings would be timed, and charged, as the target.
+    "--no-proxy-server",
     # Nothing of the browser's own on the network or on the processor while a page is timed.
     "--disable-background-networking",
     "--disable-component-update",

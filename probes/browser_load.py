@@ -31,6 +31,7 @@ from probes.browser_look import MS, Look, look_at, page_load
 from probes.browser_marks import Marks, ReadyMark
 from probes.browser_script import ReadyCheck, arm_script
 from probes.errors import DependencyError, OperatorError
+from probes.http_unreachable import is_gateway_silent, note_reporters
 from probes.records import Failure, FailureKind, PageLoad
 
 __all__ = ["ColdLoad"]
@@ -44,6 +45,8 @@ LATE_S = 2.0
 ENOUGH_S = 0.6
 LOOK_AGAIN_S = 0.25
 RESOLVE_TIMEOUT_S = 5.0
+# The kernel gives a neighbour up after three seconds.
+GATEWAY_S = 5.0
 # Two processes read one clock of this host; more than this apart, it was set in between.
 CLOCK_TOLERANCE_NS = 50 * MS
 NOTHING_SEEN = Look({}, "unknown", None)
@@ -150,9 +153,11 @@ class ColdLoad:
             raise DependencyError(
                 "this host's name resolver does not answer", where=self.url, remedy="Look at /etc/resolv.conf"
             ) from error
-        if name == "ERR_ADDRESS_UNREACHABLE" and not has_route(self.url):
+        if name == "ERR_ADDRESS_UNREACHABLE" and await is_network_down(self.url):
             raise DependencyError(
-                "this host has no route to the target", where=self.url, remedy="Look at this host's network"
+                "this host has no route to the target, or its gateway does not answer",
+                where=self.url,
+                remedy="Look at this host's network",
             ) from error
         what = self.log.mask(self.url)
         if not name:
@@ -259,6 +264,30 @@ async def is_resolver_down(url: str) -> bool:
         return True
     except socket.gaierror as error:
         return error.errno in RESOLVER_FAILED
+    return False
+
+
+async def is_network_down(url: str) -> bool:
+    """True when this host's own kernel knows no way to the address, or its gateway on the way there does not answer.
+
+    Chromium has one name for both and for a host that a router cannot reach. A connection is tried for it, within `GATEWAY_S`.
+    """
+    return not has_route(url) or await asyncio.to_thread(_is_gateway_silent, url)
+
+
+def _is_gateway_silent(url: str) -> bool:
+    parts = urlsplit(url)
+    try:
+        family, _, _, _, address = socket.getaddrinfo(parts.hostname, parts.port or 443, type=socket.SOCK_STREAM)[0]
+    except OSError:
+        return False
+    with socket.socket(family, socket.SOCK_STREAM) as trying:
+        note_reporters(trying, on=True)
+        trying.settimeout(GATEWAY_S)
+        try:
+            trying.connect(address)
+        except OSError as error:
+            return error.errno == errno.EHOSTUNREACH and is_gateway_silent(trying, str(address[0]))
     return False
 
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
 
+from probes.browser_load import is_network_down
 from probes.http import HttpResponse
 from probes.http_resolver import Address
 from probes.records import FailureKind
@@ -103,6 +105,19 @@ def test_a_gateway_that_does_not_answer_is_our_fault(probe_behind_routers: str) 
     assert response.failure is not None
     assert (response.failure.kind, response.failure.error_type) == (FailureKind.INTERNAL, "ENETDOWN")
     assert "its gateway does not answer" in response.failure.message
+
+
+@pytest.mark.parametrize("host", [NEIGHBOUR, BEHIND_GATEWAY, FAR_AWAY])
+def test_a_page_whose_host_cannot_be_reached_is_judged_alike(probe_behind_routers: str, host: str) -> None:
+    """Chromium says no more than that the address is unreachable, so the kernel is asked once more."""
+    ask = partial(asyncio.run, is_network_down(f"https://{host}/"))
+    assert in_space(probe_behind_routers, ask) is False
+
+
+def test_a_page_behind_a_gateway_that_does_not_answer_is_our_fault(probe_behind_routers: str) -> None:
+    """As for a request."""
+    configure("-n", ROUTER, "addr", "flush", "dev", "near1")
+    assert in_space(probe_behind_routers, partial(asyncio.run, is_network_down(f"https://{FAR_AWAY}/"))) is True
 
 
 def test_the_time_that_an_address_cost_us_without_a_gateway_is_ours(probe_behind_routers: str) -> None:
