@@ -8,6 +8,7 @@ as an acknowledgement would. Called by `bench.__main__`.
 from __future__ import annotations
 
 import asyncio
+import importlib
 import os
 import tempfile
 import time
@@ -28,10 +29,10 @@ from probes.worker_process import LaneProcess
 from tests.journey_kit import open_target
 from tests.worker_kit import NO_LIMITS, open_lane
 
-__all__ = ["open_quiet_lane", "run"]
+__all__ = ["open_quiet_lane", "open_quiet_page", "run"]
 
 MIB = 1 << 20
-QUIET_FACTORY = "bench.memory:open_quiet_lane"
+FACTORIES = {"http": "bench.memory:open_quiet_lane", "browser": "bench.memory:open_quiet_page"}
 HTTP_RUNS = 10_000
 HTTP_WARM_UP = 1_000
 BROWSER_RUNS = 200
@@ -81,16 +82,16 @@ async def measured(name: str, scenario: str, warm_up: int, runs: int) -> tuple[f
                 region="here",
                 probe="one",
                 outbox_path=outbox.path,
-                factory=QUIET_FACTORY,
+                factory=FACTORIES[name],
                 options=options,
                 places=8 if name == "http" else 1,
                 fitness_limits=NO_LIMITS,
             )
-            async with lane(order, Path(folder) / "lock") as process:
-                await take_runs(process, outbox, scenario, warm_up)
+            async with lane(order, Path(folder) / "lock") as (process, watching):
+                await take_runs(process, watching, outbox, scenario=scenario, count=warm_up)
                 before = (resident_mib(process.pid), tree_mib(process.pid))
                 started_s = time.perf_counter()
-                done = await take_runs(process, outbox, scenario, runs)
+                done = await take_runs(process, watching, outbox, scenario=scenario, count=runs)
                 per_s = done / (time.perf_counter() - started_s)
                 after = (resident_mib(process.pid), tree_mib(process.pid))
     row = (f"{done:,}", f"{per_s:.0f}", f"{before[0]:.1f}", f"{after[0]:.1f}", f"{before[1]:.0f}", f"{after[1]:.0f}")
@@ -106,13 +107,22 @@ async def open_quiet_lane(order: LaneOrder) -> AsyncIterator[LaneKit]:
 
 
 @asynccontextmanager
-async def lane(order: LaneOrder, lock: Path) -> AsyncIterator[LaneProcess]:
-    """A running lane, stopped in order at the end of the block."""
+async def open_quiet_page(order: LaneOrder) -> AsyncIterator[LaneKit]:
+    """The same with a browser, whose library only this lane's process has."""
+    quiet()
+    pages = importlib.import_module("tests.worker_page")
+    async with pages.open_lane(order) as kit:
+        yield kit
+
+
+@asynccontextmanager
+async def lane(order: LaneOrder, lock: Path) -> AsyncIterator[tuple[LaneProcess, asyncio.Task[object]]]:
+    """A running lane, stopped in order at the end of the block, and the task that ends when the lane does."""
     lock_fd = os.open(lock, os.O_RDWR | os.O_CREAT)
     process = await LaneProcess.start(order, lock_fd=lock_fd, clock=SystemClock())
     watching = asyncio.create_task(process.watch(lambda _: None, silent_limit_s=SILENT_LIMIT_S))
     try:
-        yield process
+        yield process, watching
         await process.give(StopOrder(deadline_s=1.0))
         await asyncio.wait_for(watching, SILENT_LIMIT_S)
     finally:
@@ -121,11 +131,19 @@ async def lane(order: LaneOrder, lock: Path) -> AsyncIterator[LaneProcess]:
         os.close(lock_fd)
 
 
-async def take_runs(process: LaneProcess, outbox: Outbox, scenario: str, count: int) -> int:
-    """Ask for so many runs and take them out of the outbox; returns how many passed. Raises TimeoutError."""
+async def take_runs(
+    process: LaneProcess, watching: asyncio.Task[object], outbox: Outbox, *, scenario: str, count: int
+) -> int:
+    """Ask for so many runs and take them out of the outbox; returns how many passed.
+
+    Raises TimeoutError, and RuntimeError when the lane ended.
+    """
     asked = done = passed = 0
     async with asyncio.timeout(DEADLINE_S):
         while done < count:
+            if watching.done():
+                message = f"the lane ended by itself: {watching.result()}"
+                raise RuntimeError(message)
             while asked < count and asked - done < ASKED_AT_ONCE:
                 asked += 1
                 await process.give(RunOrder(request_id=f"run-{asked}", scenario=scenario))
