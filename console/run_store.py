@@ -1,19 +1,25 @@
 """The runs of the past, so that `show RUN` can tell about them: one wire record per file, the oldest removed.
 
 A run is found by its id, or by a beginning or an end of it that only one id has. Refuses to fail a session: what cannot be
-kept is reported and the report goes on. Called by `console.session` (keeps) and `console.show` (finds).
+kept is reported and the report goes on. Called by `console.session`, `console.smoke_command` and `console.soak_command` (keep)
+and `console.show` (finds).
 """
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import TracebackType
+from typing import Self
 
 from console.atomic_file import write_atomically
 from probes.errors import DependencyError, FleetError, OperatorError
 from probes.records import Run
 from probes.wire import parse_run, render_run
 
-__all__ = ["RunStore"]
+__all__ = ["RunKeeper", "RunStore"]
 
 _KEPT_RUNS = 1_000
 _SUFFIX = ".json"
@@ -69,3 +75,42 @@ class RunStore:
             return parse_run(path.read_bytes())
         except (OSError, ValueError) as error:
             raise OperatorError(f"the record cannot be read: {error}", where=str(path)) from error
+
+
+class RunKeeper:
+    """Keeps runs while others are being timed: in a thread, one after the other, for a disk may take half a second to be sure.
+
+    An async context manager; at its end everything is kept, or `tell` was told why not, once for each reason.
+    """
+
+    def __init__(self, store: RunStore, tell: Callable[[str], None]) -> None:
+        self._store = store
+        self._tell = tell
+        self._told: set[str] = set()
+        self._thread = ThreadPoolExecutor(1, "runs")
+        self._open: set[asyncio.Future[str]] = set()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            if self._open:
+                await asyncio.wait(self._open)
+        finally:
+            self._thread.shutdown(wait=False)
+
+    def keep(self, run: Run) -> None:
+        """Returns at once."""
+        keeping = asyncio.get_running_loop().run_in_executor(self._thread, self._store.keep, run)
+        self._open.add(keeping)
+        keeping.add_done_callback(self._kept)
+
+    def _kept(self, keeping: asyncio.Future[str]) -> None:
+        self._open.discard(keeping)
+        problem = "" if keeping.cancelled() else keeping.result()
+        if problem and problem not in self._told:
+            self._told.add(problem)
+            self._tell(problem)

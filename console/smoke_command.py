@@ -28,7 +28,7 @@ from console.gate_release import announcement_of, tell_of_gate
 from console.gate_rounds import GateLimits, GateRounds, GateRun, Sides, asking
 from console.gate_story import GateStory, exit_code_of_gate, quiet_regions
 from console.gate_text import GateTicker, print_story
-from console.run_store import RunStore
+from console.run_store import RunKeeper, RunStore
 from console.verdict import ExitCode
 from console.wiring import load_scenarios, open_environment
 from probes.errors import FleetError, OperatorError
@@ -173,7 +173,7 @@ async def _gate(desk: Desk, session: _Session, registry: Registry) -> None:
             clock=desk.clock,
             seed=session.seed,
             limits=GateLimits(options.most_time_s, options.places, gap_s),
-            told=_Told(store, ticker, session),
+            told=_Told(await opened.enter_async_context(RunKeeper(store, session.notes.append)), ticker),
         )
         await session.rounds.run_all()
         # From here on only closing is left: a request to stop must not cut that short.
@@ -212,14 +212,11 @@ async def _enter_regions(opened: AsyncExitStack, desk: Desk, session: _Session) 
 class _Told:
     """Keeps every run for `show`, and tells the person."""
 
-    store: RunStore
+    keeper: RunKeeper
     ticker: GateTicker
-    session: _Session
 
     def __call__(self, found: GateRun) -> None:
-        problem = self.store.keep(found.run)
-        if problem and problem not in self.session.notes:
-            self.session.notes.append(problem)
+        self.keeper.keep(found.run)
         self.ticker.told(found)
 
 

@@ -26,9 +26,10 @@ from console.gate_rounds import GateLimits, GateRounds, GateRun, Sides, asking
 from console.gate_story import percent_text
 from console.narrow import Entry, fitting
 from console.progress import Progress
-from console.run_store import RunStore
+from console.run_store import RunKeeper, RunStore
 from console.verdict import ExitCode, failure_text
 from console.wiring import load_scenarios, open_environment
+from probes.clock import Clock
 from probes.errors import OperatorError
 from probes.records import Outcome
 from slo.evidence import Verdict
@@ -62,10 +63,13 @@ async def run_soak(desk: Desk) -> ExitCode:
         watch = SoakWatch([spec.name for spec in choice.specs], options.exclude, options.alpha)
         desk.say(_announcement(watch, options, arguments.for_s))
         with Progress(desk.console.file, desk.clock, quiet=arguments.quiet, each_step=False) as progress:
-            judge = _Judge(watch, desk, progress)
-            async with open_environment(
-                arguments, desk.settings, chosen.target, choice.specs, clock=desk.clock, progress=progress
-            ) as environment:
+            async with (
+                RunKeeper(RunStore(desk.settings.state_dir), progress.say) as keeper,
+                open_environment(
+                    arguments, desk.settings, chosen.target, choice.specs, clock=desk.clock, progress=progress
+                ) as environment,
+            ):
+                judge = _Judge(watch, desk.clock, progress, keeper)
                 rounds = GateRounds(
                     choice.specs,
                     gate=judge,
@@ -110,12 +114,12 @@ def _announcement(watch: SoakWatch, options: GateOptions, for_s: float) -> str:
 class _Judge:
     """Feeds the watch, and tells the person: a verdict at once, the rest now and then."""
 
-    def __init__(self, watch: SoakWatch, desk: Desk, progress: Progress) -> None:
+    def __init__(self, watch: SoakWatch, clock: Clock, progress: Progress, keeper: RunKeeper) -> None:
         self._watch = watch
-        self._clock = desk.clock
+        self._clock = clock
         self._progress = progress
-        self._store = RunStore(desk.settings.state_dir)
-        self._told_ns = desk.clock.monotonic_ns()
+        self._keeper = keeper
+        self._told_ns = clock.monotonic_ns()
 
     def add_round(self, check: str, *, passed: bool | None) -> None:
         """One round of a check."""
@@ -140,9 +144,7 @@ class _Judge:
 
     def told(self, found: GateRun) -> None:
         """A run is over: kept for `show`, told when it did not pass."""
-        problem = self._store.keep(found.run)
-        if problem:
-            self._progress.say(problem)
+        self._keeper.keep(found.run)
         if found.run.outcome is not Outcome.PASS:
             self._progress.say(f"  round {found.number}: {found.run.identity.scenario}: {failure_text(found.run)}")
         now_ns = self._clock.monotonic_ns()

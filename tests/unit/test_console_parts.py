@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import os
+import threading
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from datetime import timedelta
@@ -16,11 +17,11 @@ from console.atomic_file import check_writable, write_atomically
 from console.objectives import load_objectives
 from console.progress import Progress
 from console.rounds import Rounds
-from console.run_store import RunStore
+from console.run_store import RunKeeper, RunStore
 from console.stopping import orderly_stop
 from probes.clock import SystemClock
 from probes.errors import DependencyError, OperatorError
-from probes.records import FailureKind
+from probes.records import FailureKind, Run
 from tests.clock import JumpingClock
 from tests.objective_texts import LATENCY
 from tests.sample_runs import MS, make_run, make_step
@@ -126,6 +127,35 @@ def test_a_store_that_cannot_be_written_says_so_and_raises_nothing(tmp_path: Pat
     """The session's report matters more."""
     (tmp_path / "runs").touch()
     assert "could not be kept for `show`" in RunStore(tmp_path).keep(make_run(make_step("price")))
+
+
+async def test_runs_are_kept_beside_those_that_are_timed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody waits for the disk but the end of the command, and then every run is kept, in its order."""
+    disk, kept = threading.Event(), []
+
+    def keep(_store: RunStore, run: Run) -> str:
+        assert disk.wait(30)
+        kept.append(run.run_id)
+        return ""
+
+    monkeypatch.setattr(RunStore, "keep", keep)
+    async with RunKeeper(RunStore(tmp_path), pytest.fail) as keeper:
+        for number in (1, 2, 3):
+            keeper.keep(make_run(make_step("price"), number=number))
+        assert kept == []
+        disk.set()
+    assert kept == ["run00001", "run00002", "run00003"]
+
+
+async def test_a_disk_that_takes_no_run_is_told_of_once(tmp_path: Path) -> None:
+    """However many runs there are."""
+    (tmp_path / "runs").touch()
+    told: list[str] = []
+    async with RunKeeper(RunStore(tmp_path), told.append) as keeper:
+        for number in (1, 2, 3):
+            keeper.keep(make_run(make_step("price"), number=number))
+    (only,) = told
+    assert "could not be kept for `show`" in only
 
 
 class Terminal(io.StringIO):
