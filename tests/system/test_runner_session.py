@@ -13,6 +13,7 @@ import pytest
 from junitparser import JUnitXml
 
 from probes.wire import parse_run
+from tests.free_ports import free_port
 from tests.platform_kit import start_stand_in
 from tests.runner_kit import ROOT, Runner, run_process, write_target
 
@@ -215,10 +216,11 @@ def test_the_stand_in_can_be_started_in_the_foreground() -> None:
 @pytest.mark.timeout(500)
 def test_the_demo_shows_every_journey_and_catches_its_fault(tmp_path: Path) -> None:
     """Everything on a machine that has nothing else: a fleet, an incident with its alert, every journey, a fault on demand."""
+    pages = f"127.0.0.1:{free_port()}"
     done = subprocess.run(
         [sys.executable, "runner.py", "demo"],
         cwd=ROOT,
-        env={**os.environ, "XDG_STATE_HOME": str(tmp_path), "COLUMNS": "120"},
+        env={**os.environ, "XDG_STATE_HOME": str(tmp_path), "COLUMNS": "120", "PROBE_FLEET_PAGES_LISTEN": pages},
         capture_output=True,
         text=True,
         check=False,
@@ -227,7 +229,7 @@ def test_the_demo_shows_every_journey_and_catches_its_fault(tmp_path: Path) -> N
     assert done.returncode == 0, done.stdout + done.stderr
     assert "by api-health from" in done.stdout
     assert "critical alert" in done.stdout
-    assert "/alerts/" in done.stdout
+    assert f"http://{pages}/alerts/" in done.stdout
     assert "Caught by 'quote' in the step 'price' (assertion)" in done.stdout
     assert "A check of status codes would have said: all is well." in done.stdout
     assert "The demo went as it should" in done.stdout
