@@ -1,9 +1,9 @@
-"""The store in PostgreSQL, for several collectors at once: one writing connection, a few for reading, rows in whole columns.
+"""The store in PostgreSQL, for several collectors at once: one writing connection, a few for reading, rows by COPY.
 
-Rows go in as one array per column through `unnest`: three times as fast as one by one, and a little faster than COPY
-(docs/adr/0024). Probes are locked by row, so that two collectors that hear the same probe write its books one after the
-other. A lock or an answer that does not come in time, a lost connection, a full disk: all become a StoreError, and the
-connection is made anew.
+New rows go in by COPY in its binary form, which costs the server and the driver half of what arrays do, down to a single row;
+what may meet rows that exist goes as one array per column through `unnest` (docs/adr/0057). Probes are locked by row, so that
+two collectors that hear the same probe write its books one after the other. A lock or an answer that does not come in time, a
+lost connection, a full disk: all become a StoreError, and the connection is made anew.
 
 Called by `collector.store` when the address says so. Needs the extra `postgres`.
 """
@@ -11,9 +11,8 @@ Called by `collector.store` when the address says so. Needs the extra `postgres`
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import partial
 from typing import Final, TypeVar
 from urllib.parse import urlsplit
 
@@ -36,7 +35,6 @@ COMMAND_TIMEOUT_S: Final = 60.0
 LOCK_TIMEOUT: Final = "10s"
 READERS: Final = 4
 NUMBERS_AT_ONCE: Final = 64
-FLAT_ROWS_AT_ONCE: Final = 20_000
 SCHEMA_LOCK: Final = 7_295_321  # any number that other programs on this database do not use
 DIALECT: Final[Dialect] = asyncpg_dialect.dialect()  # type: ignore[no-untyped-call]  # it ships without types
 Answer = TypeVar("Answer")
@@ -77,26 +75,6 @@ def select_of(table: Table) -> str:
 
 
 INSERTS: Final = {table.name: ColumnInsert(table) for table in TABLES}
-
-
-Values = Sequence[tuple[str, list[object]]]
-"""Statements with their values."""
-
-
-def values_of(rows: Sequence[tuple[Table, Sequence[Row]]]) -> Values:
-    """What inserts these rows, for those tables that have any."""
-    return [(INSERTS[table.name].text, INSERTS[table.name].arguments(some)) for table, some in rows if some]
-
-
-async def beside(sending: Coroutine[object, object, None], work: Callable[[], Answer]) -> Answer:
-    """Do plain work while the server is busy with what is being sent; what the sending raises is passed on."""
-    try:
-        async with asyncio.TaskGroup() as group:
-            group.create_task(sending)
-            await asyncio.sleep(0)  # now it is on its way
-            return work()
-    except BaseExceptionGroup as failures:
-        raise failures.exceptions[0] from failures
 
 
 class BatchNumbers:
@@ -147,34 +125,30 @@ class PostgresSession:
         await self._db.execute(f"SELECT pg_advisory_xact_lock({SCHEMA_LOCK})")
 
     async def insert(self, table: Table, rows: Sequence[Row]) -> None:
-        """Insert whole rows."""
-        await self._insert_values(values_of([(table, rows)]))
+        """Insert whole rows; raises StoreRefusedError for a value that its column cannot hold."""
+        if rows:
+            await self._copy(table, rows)
 
     async def insert_flat(self, table: Table, same: Row, values: list[int]) -> None:
-        """Insert rows with the same first columns, in portions that keep a message small."""
+        """Insert rows with the same first columns; they are made one at a time, while the first are on their way."""
         width = len(table.columns) - len(same)
-        step = FLAT_ROWS_AT_ONCE * width
-        for start in range(0, len(values), step):
-            some = values[start : start + step]
-            await self.insert(table, [(*same, *some[at : at + width]) for at in range(0, len(some), width)])
+        if values:
+            await self._copy(table, ((*same, *values[at : at + width]) for at in range(0, len(values), width)))
 
-    async def insert_new(
-        self, table: Table, rows: Sequence[Row], then: Sequence[tuple[Table, Sequence[Row]]] = ()
-    ) -> bool:
-        """Insert whole rows, all or nothing; while the server is busy with a table, the values of the next are made."""
+    async def _copy(self, table: Table, rows: Iterable[Row]) -> None:
+        try:
+            await self._db.copy_records_to_table(table.name, records=rows, columns=table.columns.keys())
+        except UNFIT as error:
+            raise StoreRefusedError(f"the driver refuses the rows: {error}", where=table.name) from error
+
+    async def insert_new(self, table: Table, rows: Sequence[Row]) -> bool:
+        """Insert whole rows, all or nothing."""
         try:
             async with self._db.transaction():
-                ready = await beside(self.insert(table, rows), lambda: values_of(then[:1]))
+                await self.insert(table, rows)
         except asyncpg.UniqueViolationError:
             return False
-        for number in range(len(then)):
-            insertion = self._insert_values(ready)
-            ready = await beside(insertion, partial(values_of, then[number + 1 : number + 2]))
         return True
-
-    async def _insert_values(self, ready: Values) -> None:
-        for text, values in ready:
-            await self._db.execute(text, *values)
 
     async def add_up(self, table: Table, rows: Sequence[Row]) -> list[Row]:
         """Insert or add, in one statement."""
@@ -306,5 +280,7 @@ REFUSALS: Final[tuple[type[Exception], ...]] = (
     asyncpg.IntegrityConstraintViolationError,
     asyncpg.exceptions.UntranslatableCharacterError,
 )
+# What the driver says of a value before the server has seen it: too large, of another type, not to be encoded.
+UNFIT: Final = (OverflowError, TypeError, ValueError)
 # After these a connection is not used again.
 BROKEN: Final[tuple[type[Exception], ...]] = (OSError, TimeoutError, asyncpg.InterfaceError)

@@ -81,14 +81,8 @@ class Session(Protocol):
         """Insert rows whose first columns are the `same` numbers in all; `values` are the other columns, row after row."""
         ...
 
-    async def insert_new(
-        self, table: Table, rows: Sequence[Row], then: Sequence[tuple[Table, Sequence[Row]]] = ()
-    ) -> bool:
-        """Insert whole rows, all or nothing: False, and nothing inserted, when a key exists already.
-
-        `then` are rows of other tables that belong to them, and are inserted if they were; told at once, so that they can be
-        made ready while the database is busy with the first.
-        """
+    async def insert_new(self, table: Table, rows: Sequence[Row]) -> bool:
+        """Insert whole rows, all or nothing: False, and nothing inserted, when a key exists already."""
         ...
 
     async def add_up(self, table: Table, rows: Sequence[Row]) -> list[Row]:

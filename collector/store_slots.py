@@ -122,7 +122,9 @@ class Slots:
             placed = list(self.fresh.values())
             await self._number(placed)
             run_rows, all_step_rows = await self._rows(placed)
-            if await self._session.insert_new(runs, run_rows, [(steps, all_step_rows), (batches, batch_rows(placed))]):
+            if await self._session.insert_new(runs, run_rows):
+                await self._session.insert(steps, all_step_rows)
+                await self._session.insert(batches, batch_rows(placed))
                 return
             for key in await self._stored_places(list(self.fresh)):
                 self._suspects.append(self.fresh.pop(key))

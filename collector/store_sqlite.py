@@ -120,9 +120,7 @@ class SqliteSession:
         self._db.executemany(many, (first + values[at : at + step] for at in range(0, whole, step)))
         self._db.executemany(single, (first + values[at : at + width] for at in range(whole, len(values), width)))
 
-    async def insert_new(
-        self, table: Table, rows: Sequence[Row], then: Sequence[tuple[Table, Sequence[Row]]] = ()
-    ) -> bool:
+    async def insert_new(self, table: Table, rows: Sequence[Row]) -> bool:
         """Insert whole rows, all or nothing."""
         self._db.execute("SAVEPOINT new_rows")
         try:
@@ -133,8 +131,6 @@ class SqliteSession:
         finally:
             if self._db.in_transaction:  # a full disk ends the whole transaction by itself
                 self._db.execute("RELEASE new_rows")
-        for other, of_other in then:
-            await self.insert(other, of_other)
         return True
 
     async def add_up(self, table: Table, rows: Sequence[Row]) -> list[Row]:
