@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Final, TypeVar
 from urllib.parse import urlsplit
@@ -197,6 +198,7 @@ class PostgresBackend:
         self._url = url
         self._compiler = Compiler(DIALECT)
         self._numbers = BatchNumbers()
+        self._judge = ThreadPoolExecutor(1, thread_name_prefix="store-judge")
         self._turn = asyncio.Lock()
         self._readers = asyncio.Semaphore(READERS)
         self._idle: list[asyncpg.Connection] = []
@@ -208,8 +210,8 @@ class PostgresBackend:
         return 2
 
     async def compute(self, work: Callable[[], Answer]) -> Answer:
-        """In a thread, so that the loop goes on."""
-        return await asyncio.to_thread(work)
+        """In a thread, so that the loop goes on; one after the other, or all groups would be ready late and together."""
+        return await asyncio.get_running_loop().run_in_executor(self._judge, work)
 
     async def open(self) -> None:
         """Connect; raises StoreError."""
@@ -220,6 +222,7 @@ class PostgresBackend:
         """Disconnect, politely as far as the server still listens."""
         connections = [*self._idle, *([self._writer] if self._writer else [])]
         self._idle, self._writer = [], None
+        self._judge.shutdown()
         for connection in connections:
             try:
                 await connection.close(timeout=CONNECT_TIMEOUT_S)
