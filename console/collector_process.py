@@ -21,6 +21,7 @@ import structlog
 
 from probes.clock import Clock
 from probes.errors import DependencyError
+from probes.parent import naming_parent
 
 __all__ = ["CollectorProcess", "open_collector"]
 
@@ -56,7 +57,7 @@ class CollectorProcess:
             self._process = await asyncio.create_subprocess_exec(
                 *(sys.executable, "-P", "-m", "runner", "collector", "--exit-with-parent", "--quiet", *self._options),
                 stdin=DEVNULL,
-                env={**self._environ, "PYTHONPATH": path.rstrip(os.pathsep)},
+                env=naming_parent({**self._environ, "PYTHONPATH": path.rstrip(os.pathsep)}),
                 start_new_session=True,
             )
         except OSError as error:

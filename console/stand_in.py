@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from probes.errors import DependencyError
+from probes.parent import naming_parent
 
 __all__ = ["ROOT", "StandIn", "run_in_foreground", "start_stand_in"]
 
@@ -46,6 +47,7 @@ async def start_stand_in(options: Sequence[str] = ()) -> AsyncIterator[StandIn]:
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", _MODULE, "--port", "0", "--exit-with-parent", *options),
             cwd=ROOT,
+            env=naming_parent(os.environ),
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=words,

@@ -12,6 +12,7 @@ from typing import Any, Final
 from console.arguments import Arguments
 from console.stopping import Stop
 from probes.clock import Clock
+from probes.parent import parent_of
 
 __all__ = ["until_told"]
 
@@ -24,7 +25,7 @@ async def until_told(stop: Stop, service: asyncio.Task[Any], *, clock: Clock, ar
     if arguments.for_s is not None:
         waits.append(asyncio.ensure_future(clock.sleep(arguments.for_s)))
     if arguments.with_parent:
-        waits.append(asyncio.ensure_future(_orphaned(clock, os.getppid())))
+        waits.append(asyncio.ensure_future(_orphaned(clock, parent_of(os.environ))))
     try:
         await stop.guard(_first(waits))
     finally:

@@ -175,3 +175,50 @@ def test_a_collector_that_is_stopped_while_it_begins_has_ended_well(tmp_path: Pa
         out, err = process.communicate(timeout=60)
     assert process.returncode == 0, out + err
     assert "collecting from" not in out
+
+
+DYING = """
+import asyncio, os, sys
+from pathlib import Path
+from console.collector_process import open_collector
+from console.stand_in import start_stand_in
+from probes.clock import SystemClock
+
+async def begin(part):
+    async with part:
+        await asyncio.sleep(60)
+
+async def main():
+    collector = open_collector(("--broker", "mqtt://127.0.0.1:9"), environ=os.environ, clock=SystemClock())
+    tasks = [asyncio.create_task(begin(part)) for part in (collector, start_stand_in(("--warm", "0")))]
+    children = Path(f"/proc/self/task/{os.getpid()}/children")
+    while len(children.read_text().split()) < len(tasks):
+        await asyncio.sleep(0.01)
+    Path(sys.argv[1]).write_text(children.read_text())
+    os._exit(0)
+
+asyncio.run(main())
+"""
+
+
+def test_parts_whose_parent_dies_before_they_have_begun_end_too(tmp_path: Path) -> None:
+    """Who asks twice to stop a fleet that is still starting leaves no collector on its database, and no stand-in."""
+    environ = {**os.environ, "PROBE_FLEET_STATE_DIR": str(tmp_path), "PROBE_FLEET_COLLECTOR_HEALTH": ""}
+    environ["PROBE_FLEET_PAGES_LISTEN"] = ""
+    told = tmp_path / "children"
+    subprocess.run(
+        [sys.executable, "-c", DYING, str(told)],
+        cwd=ROOT,
+        env=environ,
+        stdout=subprocess.DEVNULL,
+        timeout=60,
+        check=True,
+    )
+    left = [int(pid) for pid in told.read_text().split()]
+    assert len(left) == 2
+    try:
+        until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in left), "end of the orphans")
+    finally:
+        for pid in left:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
