@@ -15,7 +15,8 @@ from importlib import metadata
 from pathlib import Path
 
 from console.alert_options import AlertOptions, add_alert_options, alert_options_of
-from console.gate_options import GATE_OPTIONS, GateOptions, add_gate_options, gate_options_of
+from console.gate_options import GateOptions, add_gate_options, gate_options_of
+from console.option_owners import check_owners
 from console.release_options import ReleaseOptions, add_release_options, release_options_of
 from probes.errors import OperatorError
 from probes.registry import parse_duration_s
@@ -66,10 +67,6 @@ _WITH_WORDS = {
     "import": "one file",
     "replay": "one bundle",
 }
-_WITH_DATABASE = (
-    *("fleet", "collector", "status", "export", "import", "simulate"),
-    *("show", "slo", "maintenance", "rescore", "report", "smoke", "alerts", "releases"),
-)
 _MUST_NAME = ("broker-config", "export", "import", "replay")
 _MAX_REPEAT = 100_000
 _EXAMPLES = """\
@@ -230,38 +227,7 @@ def _check_words(arguments: Arguments) -> None:
         raise OperatorError(f"`{command}` needs {_WITH_WORDS[command]}", remedy=f"runner.py {command} NAME")
     if arguments.broker and not command and not arguments.region:
         raise OperatorError("--broker goes with --region: without one the scenario runs here", where="--broker")
-    for option, value, commands in (
-        ("--region", arguments.region, ("", "worker", "smoke")),
-        ("--for", arguments.for_s, ("fleet", "worker", "collector", "soak")),
-        ("--broker", arguments.broker, ("", "fleet", "worker", "collector", "smoke")),
-        ("--database", arguments.database, _WITH_DATABASE),
-        ("--last", arguments.last_s, ("status", "export", "alerts", "releases")),
-        ("--certificate", arguments.certificate_file, ("broker-config",)),
-        ("--key", arguments.key_file, ("broker-config",)),
-        ("--month", arguments.month, ("simulate",)),
-        ("--plan", arguments.plan_file, ("simulate",)),
-        ("--window", arguments.window, ("report", "slo")),
-        ("--objective", arguments.objectives, ("report", "slo")),
-        ("--format", arguments.format, ("report",)),
-        ("--what-if", arguments.what_if, ("report",)),
-        ("--client-authority", arguments.client_authority_file, ("broker-config",)),
-        ("--check", arguments.check_only, ("rescore",)),
-        ("--starts", arguments.starts, ("maintenance",)),
-        ("--duration", arguments.duration_s, ("maintenance",)),
-        ("--rrule", arguments.rrule, ("maintenance",)),
-        ("--reason", arguments.reason, ("maintenance",)),
-        ("--objectives", arguments.objective_globs, ("maintenance",)),
-        ("--regions", arguments.region_globs, ("maintenance",)),
-        (", ".join(f"--{name.replace('_', '-')}" for name in GATE_OPTIONS), arguments.gate, ("smoke", "soak")),
-        ("--all, --channel", arguments.alerts and arguments.alerts.is_of_alerts, ("alerts",)),
-        ("--by, --note", arguments.alerts and arguments.alerts.is_of_person, ("alerts", "releases")),
-        ("--release", arguments.release and arguments.release.name, ("smoke",)),
-        ("--at", arguments.release and arguments.release.at, ("releases",)),
-        ("--announce, --environment, --report-url", arguments.release, ("smoke", "releases")),
-    ):
-        if value and command not in commands:
-            names = ", ".join(name or "--scenario" for name in commands)
-            raise OperatorError(f"{option} goes with {names}", where=option)
+    check_owners(arguments)
 
 
 def _check_second_words(command: str, rest: Sequence[str], words: Sequence[str]) -> None:
