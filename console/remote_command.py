@@ -11,6 +11,7 @@ import json
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Final
 
 from pydantic import JsonValue
 from rich.text import Text
@@ -19,12 +20,12 @@ from collector.texts.figures import duration_text, printable
 from console.desk import Desk
 from console.fleet_places import FLEET_KEY, broker_address
 from console.remote_regions import GRACE_S, make_command, named_regions
-from console.verdict import ExitCode, exit_code_of
+from console.verdict import ExitCode, exit_code_of, failure_text
 from console.wiring import load_scenarios
 from probes.commands import command_topic, sign_command
 from probes.errors import OperatorError
 from probes.messages import parse_address
-from probes.mqtt import Connection, open_client, payload_of, subscribe
+from probes.mqtt import BrokerUnavailableError, Connection, open_client, payload_of, subscribe
 from probes.records import Run
 from probes.registry import is_glob
 from probes.wire import WireError, parse_run
@@ -32,12 +33,15 @@ from probes.worker_pipe import Live
 
 __all__ = ["ask_regions"]
 
+_VERDICTS: Final = ("run_finished", "refused")
+
 
 @dataclass(slots=True)
 class _Asked:
-    """What was asked for: by request id the region and scenario, and what has come back."""
+    """What was asked for: by request id the region and scenario, which of them have begun, and what has come back."""
 
     waiting: dict[str, tuple[str, str]]
+    begun: set[str] = field(default_factory=set)
     runs: list[Run] = field(default_factory=list)
     refused: int = 0
 
@@ -55,17 +59,29 @@ async def ask_regions(desk: Desk) -> ExitCode:
         make_command(settings.fleet, region, spec.name, arguments.seed, now) for spec in specs for region in regions
     ]
     asked = _Asked({command.request_id: (command.region, command.scenario) for command in commands})
-    async with open_client(broker, client_id=f"{settings.fleet}::ask-{secrets.token_hex(4)}") as client:
-        await subscribe(client, broker, f"fleet/v1/{settings.fleet}/live/+/+")
-        for command in commands:
-            await client.publish_soon(command_topic(settings.fleet, command.region), sign_command(command, key))
-        desk.say(f"asked {', '.join(regions)} to run {', '.join(spec.name for spec in specs)}")
-        deadline_s = max(spec.timeout_s for spec in specs) + GRACE_S
-        await desk.stop.guard(_show_until_done(desk, client, asked, deadline_s))
+    try:
+        async with open_client(broker, client_id=f"{settings.fleet}::ask-{secrets.token_hex(4)}") as client:
+            await subscribe(client, broker, f"fleet/v1/{settings.fleet}/live/+/+")
+            for command in commands:
+                await client.publish_soon(command_topic(settings.fleet, command.region), sign_command(command, key))
+            desk.say(f"asked {', '.join(regions)} to run {', '.join(spec.name for spec in specs)}")
+            deadline_s = max(spec.timeout_s for spec in specs) + GRACE_S
+            await desk.stop.guard(_show_until_done(desk, client, asked, deadline_s))
+    except BrokerUnavailableError as error:
+        if not asked.begun:
+            raise
+        desk.console.print(Text(f"{error.where}: {error.what}"))
     desk.stop.leave_be()
-    for region, scenario in asked.waiting.values():
-        desk.console.print(Text(f"{region}: no end of {scenario} was heard; is a probe with the fleet's key up there?"))
+    for request_id, (region, scenario) in asked.waiting.items():
+        desk.console.print(Text(f"{region}: no end of {scenario} was heard; {_why_unheard(desk, asked, request_id)}"))
     return exit_code_of(asked.runs, interrupted=bool(asked.waiting or asked.refused))
+
+
+def _why_unheard(desk: Desk, asked: _Asked, request_id: str) -> str:
+    """What to think of a run whose end did not come."""
+    if request_id in asked.begun:
+        return "it began, and its record goes to the collector whether we listen or not"
+    return "it was not waited for" if desk.stop.asked() else "is a probe with the fleet's key up there?"
 
 
 async def _show_until_done(desk: Desk, client: Connection, asked: _Asked, deadline_s: float) -> None:
@@ -89,7 +105,7 @@ def _show(desk: Desk, topic: str, payload: bytes, asked: _Asked) -> None:
         line = _line(event, asked)
     except (ValueError, WireError, KeyError, TypeError, ArithmeticError):
         return
-    if line and not desk.arguments.quiet:
+    if line and (event.what in _VERDICTS or not desk.arguments.quiet):
         desk.console.print(Text(f"{sender.region:<10} {line}"), soft_wrap=True)
 
 
@@ -99,6 +115,7 @@ def _line(event: Live, asked: _Asked) -> str:
     head = f"{scenario:<14}"
     match event.what:
         case "run_started":
+            asked.begun.add(event.request_id)
             return printable(f"{scenario}: run {event.data['run_id']}")
         case "step_finished":
             return f"{head} {_step_text(event.data['step'])}"
@@ -110,11 +127,7 @@ def _line(event: Live, asked: _Asked) -> str:
             run = parse_run(json.dumps(event.data["run"]).encode())
             asked.runs.append(run)
             del asked.waiting[event.request_id]
-            why = (
-                f": {run.failure.kind.value} in {printable(run.failed_step)}: {printable(run.failure.message)}"
-                if run.failure
-                else ""
-            )
+            why = f": {printable(text)}" if (text := failure_text(run)) else ""
             return f"{head} {run.outcome.value} after {duration_text(run.duration_ns)}{why}"
     return ""
 

@@ -35,8 +35,12 @@ GRACE_S: Final = 30.0
 
 
 def named_regions(desk: Desk) -> tuple[str, ...]:
-    """The regions of `--region`; OperatorError for one that is not the fleet's."""
+    """The regions of `--region`; OperatorError for none, and for one that is not the fleet's."""
     regions = tuple(dict.fromkeys(name.strip() for name in desk.arguments.region.split(",") if name.strip()))
+    if not regions:
+        raise OperatorError(
+            "no region is named", where="--region", remedy=f"Name some of {', '.join(desk.settings.regions)}"
+        )
     for region in regions:
         if region not in desk.settings.regions:
             raise OperatorError(f"region {region!r} is not one of {', '.join(desk.settings.regions)}", where="--region")
