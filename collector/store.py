@@ -392,7 +392,7 @@ def backend_for(url: str, *, survives_power_cut: bool) -> Backend:
     if "://" in url and not url.startswith(SQLITE_SCHEME):
         message = f"{url.partition('://')[0]}:// is not a database that the collector knows"
         raise OperatorError(
-            message, where="collector.store", remedy="Use sqlite:///FILE or postgresql://USER@HOST/NAME"
+            message, where="collector.database", remedy="Use sqlite:///FILE or postgresql://USER@HOST/NAME"
         )
     return SqliteBackend(Path(url.removeprefix(SQLITE_SCHEME)), survives_power_cut=survives_power_cut)
 
@@ -404,7 +404,7 @@ def postgres_backend(url: str) -> Backend:
     except ImportError as error:
         message = f"PostgreSQL needs a package that is not installed ({error.name})"
         raise DependencyError(
-            message, where="collector.store", remedy="Type: pip install 'probe-fleet[postgres]'"
+            message, where="collector.database", remedy="Type: pip install 'probe-fleet[postgres]'"
         ) from error
     return PostgresBackend(url)
 

@@ -77,7 +77,5 @@ async def _opened(desk: Desk, *, must_exist: bool) -> AsyncIterator[Store]:
     if file is not None and must_exist and not file.is_file():
         remedy = "Start `runner.py collector` or `runner.py fleet`, or name another --database"
         raise OperatorError("no collector has stored anything there", where=str(file), remedy=remedy)
-    if file is not None:
-        file.parent.mkdir(parents=True, exist_ok=True)
     async with open_store(database_login(database, desk.settings)) as store:
         yield store

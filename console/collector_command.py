@@ -17,7 +17,7 @@ from collector.store import Retention, open_store
 from console.alerting_wiring import companions_of
 from console.desk import Desk
 from console.exports_wiring import exports_beside
-from console.fleet_places import EMBEDDED, broker_address, broker_url, database_login, database_of, sqlite_file
+from console.fleet_places import EMBEDDED, broker_address, broker_url, database_login, database_of
 from console.objectives import BUILT_IN_OBJECTIVES
 from console.pages_wiring import open_pages_beside
 from console.verdict import ExitCode
@@ -36,8 +36,6 @@ async def run_collector(desk: Desk) -> ExitCode:
     """Collect until told to stop; 0 after an orderly end. Raises FleetError when it cannot begin."""
     arguments, settings = desk.arguments, desk.settings
     database, chosen = database_of(arguments.database, settings), settings.collector
-    if (file := sqlite_file(database)) is not None:
-        file.parent.mkdir(parents=True, exist_ok=True)
     retention = Retention(max_age=timedelta(days=chosen.keep_days), max_bytes=chosen.keep_bytes)
     async with (
         open_broker(broker_url(arguments.broker, settings), settings, clock=desk.clock) as broker,

@@ -26,7 +26,7 @@ from console.collector_command import open_broker
 from console.collector_process import CollectorProcess, open_collector
 from console.desk import Desk
 from console.fleet_board import Board, fitting_board, summary_text
-from console.fleet_places import broker_url, database_login, sqlite_file
+from console.fleet_places import broker_url, database_login
 from console.lane_kit import LaneOptions, Plan, make_plan
 from console.pages_wiring import place_for_pages
 from console.verdict import ExitCode
@@ -102,8 +102,6 @@ async def open_fleet(desk: Desk, chosen: ChosenTarget, folder: Path) -> AsyncIte
     database = arguments.database or settings.collector.database
     if chosen.stand_in and not arguments.database:
         database = str(folder / _DATABASE)
-    if (file := sqlite_file(database)) is not None:
-        file.parent.mkdir(parents=True, exist_ok=True)
     async with AsyncExitStack() as opened:
         url = broker_url(arguments.broker, settings)
         broker = await opened.enter_async_context(open_broker(url, settings, clock=desk.clock))

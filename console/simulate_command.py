@@ -16,7 +16,7 @@ from collector.simulation import PROBE, deliveries_of
 from collector.simulation_plan import Plan, read_plan
 from collector.store import Delivery, Store, open_store
 from console.desk import Desk
-from console.fleet_places import database_login, sqlite_file
+from console.fleet_places import database_login
 from console.objectives import BUILT_IN_OBJECTIVES, load_set
 from console.verdict import ExitCode
 from probes.errors import OperatorError
@@ -37,8 +37,6 @@ async def simulate_month(desk: Desk) -> ExitCode:
         )
     plan = await asyncio.to_thread(read_plan, arguments.plan_file)
     database = arguments.database or str(desk.settings.state_dir / f"simulated-{span.name}.db")
-    if (file := sqlite_file(database)) is not None:
-        file.parent.mkdir(parents=True, exist_ok=True)
     async with open_store(database_login(database, desk.settings)) as store:
         await refuse_others(store, plan)
         await store.scores.begin(Scorer.of(load_set(desk.settings.slo_dir or BUILT_IN_OBJECTIVES)))

@@ -316,6 +316,26 @@ def test_an_output_file_that_cannot_be_written_is_told_before_anything_runs(
 
 
 @pytest.mark.parametrize(
+    "command",
+    [
+        ("collector", "--broker", "mqtt://127.0.0.1:9"),
+        ("import", "some.jsonl"),
+        ("fleet", "--broker", "mqtt://127.0.0.1:9"),
+    ],
+)
+def test_a_database_in_a_folder_that_cannot_be_is_told(
+    call: Runner, tmp_path: Path, target: str, command: tuple[str, ...]
+) -> None:
+    """A fault of the disk or of a name, for a person to mend: no bug of ours, and no traceback in the log."""
+    (tmp_path / "file").touch()
+    options = ("--target", target) if command[0] == "fleet" else ()
+    outcome = call(*command, *options, "--database", str(tmp_path / "file" / "deeper" / "some.db"))
+    assert outcome.code == 3
+    assert "the database cannot be used" in outcome.err
+    assert "bug of ours" not in outcome.err
+
+
+@pytest.mark.parametrize(
     ("arguments", "told"),
     [
         ((), "nothing to do"),
