@@ -28,7 +28,11 @@ def check_schedule(schedule: Mapping[str, str], registry: Registry) -> None:
     """Raises OperatorError for a name that no scenario has and for a text that is no duration."""
     for name, text in schedule.items():
         if not is_glob(name):
-            registry.get(name)
+            try:
+                registry.get(name)
+            except OperatorError as error:
+                where = error.where or f"schedule.{name}"
+                raise OperatorError(error.what, where=where, remedy=error.remedy) from error
         if text != _OFF and parse_duration_s(text, where=f"schedule.{name}") < 1:
             raise OperatorError(f"an interval of {text} is too short", where=f"schedule.{name}", remedy="1s or more")
 

@@ -12,7 +12,7 @@ import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import Field, SecretStr, ValidationError
 
@@ -22,7 +22,7 @@ from probes.settings_alerts import AlertsFile, AlertsSettings, alerts_of
 from probes.settings_exports import ExportsFile, ExportsSettings, exports_of
 from probes.settings_pages import PagesFile, PagesSettings, pages_of
 from probes.settings_releases import ReleasesFile, ReleasesSettings, releases_of
-from probes.settings_words import NAME_FORM, Endpoint, Name, NameOrNone, Strict, folder_of
+from probes.settings_words import NAME_FORM, Endpoint, HttpOrNone, Name, NameOrNone, Strict, folder_of
 from probes.toml_file import TomlFile, dotted, nearest, problems_of, read_toml
 from probes.toml_positions import KeyPath
 
@@ -81,7 +81,7 @@ class _Collector(Strict):
 
 class _Worker(Strict):
     health: Endpoint
-    control_url: str
+    control_url: HttpOrNone
     http_places: Annotated[int, Field(ge=1, le=100)]
     browser_places: Annotated[int, Field(ge=1, le=100)]
     stop_s: Annotated[float, Field(ge=0, le=3_600)]
@@ -214,11 +214,12 @@ class _Layer:
     file: TomlFile | None = None
 
     def has(self, path: KeyPath) -> bool:
-        here: object = self.data
-        for part in path:
-            if not isinstance(here, Mapping) or part not in here:
-                return False
-            here = here[part]
+        here: Any = self.data
+        try:
+            for part in path:
+                here = here[part]
+        except (KeyError, IndexError, TypeError):
+            return False
         return True
 
     def where(self, path: KeyPath) -> str:

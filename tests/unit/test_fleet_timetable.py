@@ -43,3 +43,4 @@ def test_a_slip_in_the_schedule_is_found_before_anything_runs(
     with pytest.raises(OperatorError) as caught:
         check_schedule(schedule, registry)
     assert message in f"{caught.value} {caught.value.remedy}"
+    assert caught.value.where == f"schedule.{next(iter(schedule))}"

@@ -65,6 +65,22 @@ def test_an_unknown_key_in_ones_own_file_is_found_there(tmp_path: Path) -> None:
     assert "'mode'" in caught.value.remedy
 
 
+def test_a_slip_inside_a_list_is_found_in_the_layer_that_brought_the_list(tmp_path: Path) -> None:
+    """The environment has settings too, but not this one."""
+    path = write(tmp_path, 'region = "eu"\nregions = ["eu", "u/s"]\n')
+    with pytest.raises(OperatorError, match=r"regions\[1\]") as caught:
+        load_settings(environ={"HOME": "/h", "PROBE_FLEET_REGION": "eu"}, path=path)
+    assert caught.value.where == f"{path}:2"
+
+
+@pytest.mark.parametrize("url", ["nope", "ftp://127.0.0.1/", "http://"])
+def test_a_control_target_that_nobody_could_ask_is_refused(url: str) -> None:
+    """Every minute would be unfit because of it, and no run would count."""
+    with pytest.raises(OperatorError, match="control_url") as caught:
+        load_settings(environ={"HOME": "/h", "PROBE_FLEET_WORKER_CONTROL_URL": url})
+    assert caught.value.where == "PROBE_FLEET_WORKER_CONTROL_URL"
+
+
 def test_an_unknown_variable_suggests_the_nearest() -> None:
     """A slip in the environment is not ignored."""
     with pytest.raises(OperatorError) as caught:
