@@ -5,6 +5,7 @@ Refuses to start the broker and to make certificates. Called by `console.app`.
 
 from __future__ import annotations
 
+import ssl
 from pathlib import Path
 
 from collector.mosquitto import MosquittoPlan, write_mosquitto_config
@@ -23,10 +24,7 @@ async def write_broker_config(desk: Desk) -> ExitCode:
     if arguments.certificate_file is None or arguments.key_file is None:
         remedy = "Name the broker's own: --certificate FILE --key FILE"
         raise OperatorError("a broker for a fleet needs a certificate", where="--certificate", remedy=remedy)
-    given = (arguments.certificate_file, arguments.key_file, arguments.client_authority_file)
-    for file in given:
-        if file is not None and not file.is_file():
-            raise OperatorError(f"there is no file {file}", where="broker-config")
+    _check_files(arguments.certificate_file, arguments.key_file, arguments.client_authority_file)
     plan = MosquittoPlan(
         probes=addresses_of(desk.settings),
         certificate_file=arguments.certificate_file.absolute(),
@@ -40,6 +38,31 @@ async def write_broker_config(desk: Desk) -> ExitCode:
     for user, file in written.credential_files.items():
         desk.say(f"  {user}: its password is in {file}")
     return ExitCode.PASSED
+
+
+def _check_files(certificate_file: Path, key_file: Path, authority_file: Path | None) -> None:
+    """Refuse what the broker would not start with: a file that runs must not be overwritten by one that does not."""
+    for option, file in (
+        ("--certificate", certificate_file),
+        ("--key", key_file),
+        ("--client-authority", authority_file),
+    ):
+        if file is not None and not file.is_file():
+            raise OperatorError(f"there is no file {file}", where=option)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    try:
+        # A broker that starts by itself has nobody to ask for a password either.
+        context.load_cert_chain(certificate_file, key_file, password=lambda: "")
+    except (OSError, ValueError) as error:
+        remedy = "Name a certificate and its own key, both PEM, the key without a password"
+        message = f"the certificate and the key do not go together: {error}"
+        raise OperatorError(message, where="--certificate, --key", remedy=remedy) from error
+    try:
+        context.load_verify_locations(authority_file or certificate_file)
+    except OSError as error:
+        raise OperatorError(
+            f"the authority cannot be read: {error}", where="--client-authority", remedy="It must be a certificate, PEM"
+        ) from error
 
 
 def addresses_of(settings: Settings) -> tuple[Address, ...]:

@@ -360,3 +360,35 @@ def test_wrong_usage_says_what_is_wrong_and_ends_with_2(call: Runner, arguments:
     assert outcome.code == 2
     assert told in outcome.err
     assert "Probing" not in outcome.out
+
+
+@pytest.mark.parametrize("slip", ["swapped", "another key", "no certificate", "authority"])
+def test_files_that_a_broker_would_not_start_with_are_told_before_a_configuration_is_overwritten(
+    call: Runner, tmp_path: Path, slip: str
+) -> None:
+    """A broker that runs reads them at its next start, when nobody looks."""
+    authority = trustme.CA()
+    files = {}
+    for name in ("one", "two"):
+        made = authority.issue_cert("localhost")
+        files[name] = (tmp_path / f"{name}.crt", tmp_path / f"{name}.key")
+        made.cert_chain_pems[0].write_to_path(str(files[name][0]))
+        made.private_key_pem.write_to_path(str(files[name][1]))
+    certificate, key = (str(file) for file in files["one"])
+    noise = tmp_path / "noise"
+    noise.write_text("no certificate")
+    words = ("broker-config", str(tmp_path / "broker"))
+    written = tmp_path / "broker" / "mosquitto.conf"
+    assert call(*words, "--certificate", certificate, "--key", key).code == 0
+    before = written.read_bytes()
+    wrong = {
+        "swapped": ("--certificate", key, "--key", certificate),
+        "another key": ("--certificate", certificate, "--key", str(files["two"][1])),
+        "no certificate": ("--certificate", str(noise), "--key", key),
+        "authority": ("--certificate", certificate, "--key", key, "--client-authority", str(noise)),
+    }
+    outcome = call(*words, *wrong[slip])
+    assert outcome.code == 2
+    assert ("do not go together" in outcome.err) == (slip != "authority")
+    assert "next:" in outcome.err
+    assert written.read_bytes() == before
