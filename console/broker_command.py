@@ -5,6 +5,7 @@ Refuses to start the broker and to make certificates. Called by `console.app`.
 
 from __future__ import annotations
 
+import os
 import ssl
 from pathlib import Path
 
@@ -35,6 +36,10 @@ async def write_broker_config(desk: Desk) -> ExitCode:
     )
     written = write_mosquitto_config(plan, Path(arguments.rest[0]))
     desk.say(f"wrote {written.config_file}; start the broker with: mosquitto -c {written.config_file}")
+    if os.geteuid() == 0:
+        desk.say(
+            "  (started by root it becomes the user mosquitto: chown -R mosquitto that folder, and the key, first)"
+        )
     for user, file in written.credential_files.items():
         desk.say(f"  {user}: its password is in {file}")
     return ExitCode.PASSED
