@@ -27,7 +27,7 @@ COMMANDS = {
     "list": "the scenarios: what they do, how often, what they write, and files that would not load",
     "show": "a past run by its id, or the beginning or end of it; without one, the latest runs",
     "platform": "start the stand-in platform in the foreground; options after it go to the stand-in",
-    "demo": "a fleet for a while, all scenarios twice, then one fault caught and explained",
+    "demo": "a fleet that lives through an incident, all scenarios twice, then one fault caught and explained",
     "fleet": "a whole fleet on this machine: broker, collector, a worker for each region, a live table of slots",
     "worker": "run scenarios on schedule in one region, until stopped",
     "collector": "take results from the broker into the database, until stopped",

@@ -2,7 +2,7 @@
 
 Ends with 0 only when everything was as it should be: the incident was seen and its alert fired, the fleet's books are in order,
 all runs passed, the fault was caught at the step that it breaks, and the journey passed again without it. Refuses any target but
-a stand-in of its own.
+a stand-in of its own. What its parts log is kept in a file, so that nothing stands between the lines of the story.
 
 Called by `console.app`.
 """
@@ -24,6 +24,7 @@ from console.demo_incident import DemoIncident
 from console.desk import Desk
 from console.fleet_command import show_fleet
 from console.fleet_places import EMBEDDED
+from console.logs import logs_in_file
 from console.objectives import load_objectives
 from console.progress import Progress
 from console.report import Report, print_summary
@@ -40,6 +41,7 @@ from slo.judgement import judge_lines
 
 __all__ = ["Lesson", "run_demo"]
 
+_LOG = "demo.log"
 _FLEET_SCENARIOS = ("api-health", "web-health", "sign-in")
 _FLEET_EVERY_S = 10.0
 _ROUNDS = 2
@@ -70,6 +72,17 @@ async def run_demo(desk: Desk) -> ExitCode:
     """Show what the fleet does on a machine that has nothing else; 0 when everything was as it should be."""
     registry = load_scenarios(desk.arguments, desk.settings)
     desk.say("Probing a stand-in that is started for the demo")
+    log_file = _log_file(desk)
+    with logs_in_file(log_file):
+        desk.say(f"what its parts log is in {log_file}")
+        return await _play(desk, registry)
+
+
+def _log_file(desk: Desk) -> Path:
+    return desk.settings.state_dir / _LOG
+
+
+async def _play(desk: Desk, registry: Registry) -> ExitCode:
     async with open_stand_in(desk.settings, registry, say=desk.say) as chosen:
         choice = choose_scenarios(["*"], registry, chosen.target)
         in_order = await _show_fleet(desk, chosen)
@@ -81,7 +94,8 @@ async def run_demo(desk: Desk) -> ExitCode:
 async def _show_fleet(desk: Desk, chosen: ChosenTarget) -> bool:
     """A whole fleet and an incident, in files and on ports of its own; True when it was caught and the books were in order."""
     regions = ", ".join(desk.settings.regions)
-    desk.console.print(Text(f"\n1. A fleet: a worker in each region ({regions}), a broker, a collector", style="bold"))
+    title = Text(f"\n1. A fleet: a worker in each region ({regions}), a broker, a collector", style="bold")
+    desk.console.print(title, soft_wrap=True)
     arguments = replace(desk.arguments, scenarios=_FLEET_SCENARIOS, every_s=_FLEET_EVERY_S, for_s=None, broker=EMBEDDED)
     settings = replace(desk.settings, broker=replace(desk.settings.broker, port=0))
     with tempfile.TemporaryDirectory(prefix="probe-fleet-demo-") as folder:
@@ -187,6 +201,7 @@ def _conclude(
     if desk.stop.asked():
         return ExitCode.INCONCLUSIVE
     console.print(Text("\nThe demo did not go as it should; see above.", style="bold red"))
+    console.print(f"What its parts logged may say why: {_log_file(desk)}", markup=False, soft_wrap=True)
     return ExitCode.PLATFORM_FAILED if any(run.outcome is Outcome.FAIL for run in healthy) else ExitCode.INCONCLUSIVE
 
 

@@ -1,8 +1,8 @@
 """The fleet on a screen: per scenario and region how its slots ended, and how the last run went. Read from the collector's store.
 
-On a terminal a table is drawn over and over; elsewhere each slot that has ended is a line. What is shown is what is committed,
-nothing else. Refuses to draw in a process that takes times: lanes are processes of their own. Called by `console.fleet_command`
-and `console.status_command`.
+On a terminal a table is drawn over and over; elsewhere each slot that has ended is a line, or each that ended otherwise than the
+one before it. What is shown is what is committed, nothing else. Refuses to draw in a process that takes times: lanes are
+processes of their own. Called by `console.fleet_command` and `console.status_command`.
 """
 
 from __future__ import annotations
@@ -99,13 +99,17 @@ def last_text(run: RunSummary | None) -> Text:
     """How the last run went."""
     if run is None:
         return Text("-", style="dim")
-    outcome = Outcome.INCONCLUSIVE if run.is_unfit else run.outcome
+    outcome = _outcome_of(run)
     words = [outcome.value, duration_text(run.duration_ns)]
     if run.is_unfit:
         words.append("(host unfit)")
     elif run.kind is not None:
         words += [run.kind.value, f"in {run.failed_step}" if run.failed_step else ""]
     return Text(" ".join(word for word in words if word), style=OUTCOME_STYLES[outcome])
+
+
+def _outcome_of(run: RunSummary) -> Outcome:
+    return Outcome.INCONCLUSIVE if run.is_unfit else run.outcome
 
 
 def summary_text(rows: Sequence[BoardRow]) -> str:
@@ -118,34 +122,47 @@ def summary_text(rows: Sequence[BoardRow]) -> str:
 
 
 class Board:
-    """The slots of a session as they end: `rows` for a table, `news` as lines."""
+    """The slots of a session as they end: `rows` for a table, `news` as lines.
 
-    def __init__(self, store: Store, started_at: datetime) -> None:
+    With `changes_only` a slot that ended as the one before it of that scenario and region is no news.
+    """
+
+    def __init__(self, store: Store, started_at: datetime, *, changes_only: bool = False) -> None:
         self._store = store
         self._started_at = started_at
+        self._changes_only = changes_only
         self._told: dict[tuple[str, str, datetime], SlotClass] = {}
+        self._ended: dict[tuple[str, str], tuple[SlotClass, Outcome | None]] = {}
 
     async def rows(self, now: datetime) -> list[BoardRow]:
         """What the table shows: the session, or its last hour."""
         return await read_board(self._store, self._from(now), now, now=now)
 
     async def news(self, now: datetime) -> list[str]:
-        """A line for each slot that ended since the last call, oldest first."""
+        """A line for each slot that ended since the last call and is news, oldest first."""
         from_at = self._from(now)
         runs = {
             (run.identity.scenario, run.identity.region, run.identity.slot_at): run
             for run in await self._store.runs(from_at, now)
         }
-        lines = []
+        ended = []
         for line in await self._store.slots(from_at, now, now=now):
             key = (line.series.scenario, line.series.address.region, line.slot_at)
             if line.slot_class is SlotClass.PENDING or self._told.get(key) is line.slot_class:
                 continue
             self._told[key] = line.slot_class
-            lines.append((line.slot_at, " ".join(_words(key, line.slot_class, runs.get(key)))))
+            ended.append((key, line.slot_class))
         for key in [key for key in self._told if key[2] < from_at]:
             del self._told[key]
-        return [text for _, text in sorted(lines)]
+        ended.sort(key=lambda slot: (slot[0][2], slot[0]))
+        news = [slot for slot in ended if self._is_news(*slot, runs.get(slot[0]))]
+        return [" ".join(_words(key, slot_class, runs.get(key))) for key, slot_class in news]
+
+    def _is_news(self, key: tuple[str, str, datetime], slot_class: SlotClass, run: RunSummary | None) -> bool:
+        """Whether to tell it; called once for each, oldest first."""
+        ended = (slot_class, None if run is None else _outcome_of(run))
+        before, self._ended[key[:2]] = self._ended.get(key[:2]), ended
+        return ended != before or not self._changes_only
 
     def _from(self, now: datetime) -> datetime:
         return max(self._started_at, now - LONGEST_WINDOW)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
@@ -87,7 +88,8 @@ async def show_fleet(desk: Desk, chosen: ChosenTarget, folder: Path, script: Scr
         )
         for name, reason in fleet.plan.choice.left_out:
             desk.say(f"left out: {name}: {reason}")
-        board = Board(fleet.store, desk.clock.now())
+        # A script tells what happens; slots that go on as before would stand between its lines.
+        board = Board(fleet.store, desk.clock.now(), changes_only=script is not None)
         reports = await _work(desk, fleet, board, script)
         await _hear_goodbyes(desk, fleet)
         return await _conclude(desk, fleet, board, reports)
@@ -129,7 +131,7 @@ def _by_region(settings: Settings) -> Sequence[Settings]:
 def _options(desk: Desk, chosen: ChosenTarget) -> LaneOptions:
     """What the lanes are told; of a stand-in also where it is and what to trust."""
     # A table that is drawn over and over leaves no room for what lanes have to say; unfit minutes are in it anyway.
-    level = logging.CRITICAL if desk.console.is_terminal else logging.WARNING
+    level = logging.CRITICAL if desk.console.is_terminal and sys.stderr.isatty() else logging.WARNING
     options = lane_options(desk.arguments, desk.arguments.target or desk.settings.target, log_level=level)
     if (stand_in := chosen.stand_in) is None:
         return options

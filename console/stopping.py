@@ -26,8 +26,10 @@ _Result = TypeVar("_Result")
 class Stop:
     """Whether somebody asked to stop. Until something is guarded, asking cancels `everything`."""
 
-    def __init__(self, everything: asyncio.Task[Any] | None, *, quiet: bool = False) -> None:
+    def __init__(self, everything: asyncio.Task[Any] | None, *, quiet: bool = False, stderr: int = 2) -> None:
+        """`stderr` is where the person is told: a descriptor, for the buffers of the streams may be in any state then."""
         self._asked = False
+        self._stderr = stderr
         self._quiet = quiet
         self._task = everything
         self._code = ExitCode.INCONCLUSIVE
@@ -60,24 +62,24 @@ class Stop:
     def ask(self) -> None:
         """Stop in order; asked again, leave at once: the stand-in and the browser end with us."""
         if self._asked:
-            _tell("stopped at once; clean-up may have been left undone")
+            self._tell("stopped at once; clean-up may have been left undone")
             os._exit(self._code)
         self._asked = True
         if not self._quiet:
-            _tell("stopping: cleaning up first (again to stop at once)")
+            self._tell("stopping: cleaning up first (again to stop at once)")
         if self._task is not None:
             self._task.cancel()
 
-
-def _tell(text: str) -> None:
-    """Straight to the descriptor: the buffers of the streams may be in any state here."""
-    os.write(sys.__stderr__.fileno() if sys.__stderr__ else 2, f"\n{text}\n".encode())
+    def _tell(self, text: str) -> None:
+        os.write(self._stderr, f"\n{text}\n".encode())
 
 
 @contextmanager
 def orderly_stop(*, quiet: bool = False) -> Iterator[Stop]:
     """Handle both signals on the running loop for the length of the block; quiet says nothing about the first."""
-    stop = Stop(asyncio.current_task(), quiet=quiet)
+    # A copy, because a command may keep its logs in a file meanwhile (`console.logs`), and this is no log.
+    stderr = os.dup(sys.__stderr__.fileno() if sys.__stderr__ else 2)
+    stop = Stop(asyncio.current_task(), quiet=quiet, stderr=stderr)
     loop = asyncio.get_running_loop()
     for number in _SIGNALS:
         loop.add_signal_handler(number, stop.ask)
@@ -86,3 +88,4 @@ def orderly_stop(*, quiet: bool = False) -> Iterator[Stop]:
     finally:
         for number in _SIGNALS:
             loop.remove_signal_handler(number)
+        os.close(stderr)

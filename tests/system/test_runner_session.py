@@ -226,7 +226,12 @@ def test_the_demo_shows_every_journey_and_catches_its_fault(tmp_path: Path) -> N
         check=False,
         timeout=480,
     )
+    log_file = tmp_path / "probe-fleet" / "demo.log"
     assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stderr == ""
+    assert f"what its parts log is in {log_file}\n" in done.stdout
+    assert "alert.fired" not in done.stdout
+    assert '"event": "alert.fired"' in log_file.read_text("utf-8")
     assert "by api-health from" in done.stdout
     assert "critical alert" in done.stdout
     assert f"http://{pages}/alerts/" in done.stdout
