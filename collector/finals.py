@@ -17,7 +17,7 @@ from typing import Final
 from collector.score_reader import TRAILING_DAYS, Asked
 from collector.scorecard import LineScore, Scorecard
 from collector.store import Store
-from collector.store_scores import Revision
+from collector.store_score_log import Revision
 from slo.duties import DutyScore, DutyState
 from slo.evidence import Verdict
 from slo.objective import Objective

@@ -1,4 +1,4 @@
-"""What the store knows of service levels: cells, facts, agreed maintenance, and scores as they were once reported.
+"""What the store knows of service levels: what is scored, cells, facts; and through it what is agreed and was reported.
 
 `begin` says what is scored from now on; what is new then has still to be scored from the runs that are stored (`rescore`), and
 until that is done it says so instead of answering. Refuses to judge: it counts. Part of `collector.store`, which makes it.
@@ -7,53 +7,47 @@ until that is done it says so instead of answering. Refuses to judge: it counts.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from fnmatch import fnmatchcase
-from functools import lru_cache
 from typing import Any, Final, TypeVar
 
-import structlog
-from sqlalchemy import Select, and_, bindparam, delete, exists, func, select, update
+from sqlalchemy import bindparam, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from collector.scoring import NOTHING, Scorer
 from collector.store_cells import Place, fetch_cells, fetch_events, fetch_measured
-from collector.store_observations import fetch_observations
-from collector.store_queries import MS_PER_MINUTE, first_ms_from, sender_of_series
+from collector.store_observations import fetch_observations, has_conclusive_run
+from collector.store_queries import MS_PER_MINUTE, sender_of_series
 from collector.store_rescore import RescoredHour, rescore_hour
+from collector.store_score_log import (
+    Revision,
+    StoredMaintenance,
+    add_maintenance,
+    fetch_maintenance,
+    fetch_revisions,
+    note_revision,
+    remove_maintenance,
+)
 from collector.store_scored import ScoredSlot, add_scores
 from collector.store_session import Session, Work
 from collector.store_slots import FreshSlot
 from collector.store_tables import (
-    ENDED_AS_RUN,
-    OUTCOME_CODES,
     checks,
-    instant_of_us,
-    maintenance,
-    microseconds_of,
-    revisions,
     runs,
     senders,
     series,
-    unfit_minutes,
     words,
 )
 from probes.errors import OperatorError
-from probes.records import Outcome
 from slo.cells import Cell, Measured
 from slo.obligation import Observation
 from slo.window import Span
 
-__all__ = ["Revision", "Scores", "StoredMaintenance"]
-
-log = structlog.get_logger(__name__)
+__all__ = ["Scores"]
 
 Answer = TypeVar("Answer")
 Doing = Callable[[Work[Any]], Any]
 MINUTES_PER_HOUR: Final = 60
-NO_TARGET: Final = 0
-TURNS_PER_ATTEMPT: Final = 1000
 
 NEW_CHECK: Final = (
     insert(checks).on_conflict_do_nothing().values(check_key=bindparam("name"), is_complete=bindparam("complete"))
@@ -70,28 +64,6 @@ SERIES_OF_FLEET: Final = (
     .select_from(series.join(*sender_of_series()))
     .where(senders.c.fleet == bindparam("fleet"))
 )
-ALL_MAINTENANCE: Final = select(maintenance.c.name, maintenance.c.document, maintenance.c.recorded_us).order_by(
-    maintenance.c.maintenance_id
-)
-
-
-@dataclass(frozen=True, slots=True)
-class StoredMaintenance:
-    """An agreed interruption as it was recorded; `document` is its JSON."""
-
-    name: str
-    document: str
-    recorded_at: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class Revision:
-    """The score of a closed window as it was reported; the first has number 1."""
-
-    revision: int
-    made_at: datetime
-    digest: str
-    document: str
 
 
 class Scores:
@@ -242,13 +214,8 @@ class Scores:
             ids = [number for number, name in known if any(fnmatchcase(name, glob) for glob in scenarios)]
             if not ids:
                 return False
-            found = await session.fetch(
-                _first_conclusive_run(tuple(sorted(ids))),
-                from_ms=first_ms_from(from_at),
-                until_ms=first_ms_from(until_at),
-                target_id=await _word_id(session, target),
-            )
-            return bool(found)
+            target_id = await _word_id(session, target)
+            return await has_conclusive_run(session, tuple(sorted(ids)), target_id, from_at, until_at)
 
         answer: bool = await self._read(work)
         return answer
@@ -294,9 +261,7 @@ class Scores:
         """Record an agreed interruption; raises OperatorError where the name is taken: what was agreed is not rewritten."""
 
         async def work(session: Session) -> bool:
-            statement = insert(maintenance).on_conflict_do_nothing()
-            values = statement.values(name=name, document=document, recorded_us=microseconds_of(now))
-            return bool(await session.execute(values))
+            return await add_maintenance(session, name, document, now=now)
 
         if not await self._write(work):
             raise OperatorError(f"there is a maintenance {name!r} already", where="name", remedy="Choose another name")
@@ -305,19 +270,14 @@ class Scores:
         """Forget an interruption that did not come; False when there is none of that name."""
 
         async def work(session: Session) -> bool:
-            return bool(await session.execute(delete(maintenance).where(maintenance.c.name == name)))
+            return await remove_maintenance(session, name)
 
         answer: bool = await self._write(work)
         return answer
 
     async def maintenance(self) -> list[StoredMaintenance]:
         """Every agreed interruption, in the order in which they were recorded."""
-
-        async def work(session: Session) -> list[StoredMaintenance]:
-            found = await session.fetch(ALL_MAINTENANCE)
-            return [StoredMaintenance(row[0], row[1], instant_of_us(row[2])) for row in found]
-
-        answer: list[StoredMaintenance] = await self._read(work)
+        answer: list[StoredMaintenance] = await self._read(fetch_maintenance)
         return answer
 
     async def note_revision(
@@ -326,25 +286,7 @@ class Scores:
         """The revision that holds this score: the newest one if it says the same, else a new one with the next number."""
 
         async def work(session: Session) -> Revision:
-            await session.lock_schema()
-            known = await _revisions(session, line, target, span)
-            if known and known[-1].digest == digest:
-                return known[-1]
-            made = Revision(known[-1].revision + 1 if known else 1, now, digest, document)
-            await session.execute(
-                insert(revisions).values(
-                    line=line,
-                    target=target,
-                    span=span,
-                    revision=made.revision,
-                    made_us=microseconds_of(now),
-                    digest=digest,
-                    document=document,
-                )
-            )
-            if known:
-                log.warning("score.revised", line=line, target=target, window=span, revision=made.revision)
-            return made
+            return await note_revision(session, (line, target, span), digest=digest, document=document, now=now)
 
         answer: Revision = await self._write(work)
         return answer
@@ -353,7 +295,7 @@ class Scores:
         """Every revision of a closed window's score, the oldest first."""
 
         async def work(session: Session) -> list[Revision]:
-            return await _revisions(session, line, target, span)
+            return await fetch_revisions(session, (line, target, span))
 
         answer: list[Revision] = await self._read(work)
         return answer
@@ -367,41 +309,6 @@ class Scores:
         return {row[0]: row[1] for row in await session.fetch(CHECK_IDS) if row[0] in wanted}
 
 
-@lru_cache(maxsize=64)
-def _first_conclusive_run(ids: tuple[int, ...]) -> Select[Any]:
-    """A run of these series that says something about a target, between two instants."""
-    unfit = and_(
-        unfit_minutes.c.sender_id == series.c.sender_id,
-        unfit_minutes.c.minute_ms == runs.c.slot_ms - runs.c.slot_ms % MS_PER_MINUTE,
-    )
-    return (
-        select(runs.c.slot_ms)
-        .select_from(runs.join(series, series.c.series_id == runs.c.series_id))
-        .where(
-            # Values beside a list, as in `collector.store_cells`: each call gives others.
-            runs.c.slot_ms >= bindparam("from_ms", 0),
-            runs.c.slot_ms < bindparam("until_ms", 0),
-            runs.c.target == bindparam("target_id", 0),
-            runs.c.series_id.in_(ids),
-            runs.c.turn < TURNS_PER_ATTEMPT,
-            runs.c.ended == ENDED_AS_RUN,
-            runs.c.outcome != OUTCOME_CODES[Outcome.INCONCLUSIVE],
-            ~exists(select(unfit_minutes.c.minute_ms).where(unfit)),
-        )
-        .limit(1)
-    )
-
-
 async def _word_id(session: Session, word: str) -> int:
     found = await session.fetch(WORD_ID, word=word)
     return int(found[0][0]) if found else -1
-
-
-async def _revisions(session: Session, line: str, target: str, span: str) -> list[Revision]:
-    columns = [revisions.c[name] for name in ("revision", "made_us", "digest", "document")]
-    query = (
-        select(*columns)
-        .where(revisions.c.line == line, revisions.c.target == target, revisions.c.span == span)
-        .order_by(revisions.c.revision)
-    )
-    return [Revision(row[0], instant_of_us(row[1]), row[2], row[3]) for row in await session.fetch(query)]
