@@ -1,6 +1,6 @@
 """The options of `alerts list|ack|test`; who speaks and what they say goes with `releases add`, too.
 
-Called by `console.arguments`, read by `console.incident_command` and `console.releases_command`.
+Called by `console.command_line`, read by `console.incident_command` and `console.releases_command`.
 """
 
 from __future__ import annotations

@@ -18,7 +18,8 @@ from pathlib import Path
 import structlog
 from rich.console import Console
 
-from console.arguments import Arguments, parse_arguments
+from console.arguments import Arguments
+from console.command_line import parse_arguments
 from console.desk import Desk
 from console.logs import configure_logs
 from console.stand_in import run_in_foreground

@@ -1,6 +1,6 @@
 """The options of the release gate: what to exclude, at which risks, how long, and beside which baseline.
 
-Parses and checks shapes; looks nothing up. Refuses what would make no test. Called by `console.arguments`; read by
+Parses and checks shapes; looks nothing up. Refuses what would make no test. Called by `console.command_line`; read by
 `console.smoke_command`.
 """
 

@@ -1,18 +1,16 @@
 """Which options go with which commands: what was typed and would be ignored is refused.
 
-Refuses to judge the values. Called by `console.arguments`.
+Refuses to judge the values. Called by `console.commands`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
+from console.arguments import Arguments
 from console.gate_options import GATE_OPTIONS
 from probes.errors import OperatorError
-
-if TYPE_CHECKING:
-    from console.arguments import Arguments
 
 __all__ = ["check_owners"]
 

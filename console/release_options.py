@@ -1,6 +1,6 @@
 """The options by which a collector is told of a release, of `smoke` and of `releases`. Refuses to look anything up.
 
-Parses and checks shapes. Called by `console.arguments`; read by `console.gate_release` and `console.releases_command`.
+Parses and checks shapes. Called by `console.command_line`; read by `console.gate_release` and `console.releases_command`.
 """
 
 from __future__ import annotations

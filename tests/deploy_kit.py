@@ -12,8 +12,9 @@ from typing import Any
 import yaml
 
 from collector.mosquitto import MosquittoPlan, usernames
-from console.arguments import Arguments, parse_arguments
+from console.arguments import Arguments
 from console.broker_command import addresses_of
+from console.command_line import parse_arguments
 from probes.settings import Settings, load_settings
 from probes.worker import KILL_GRACE_S, WorkerPlan
 

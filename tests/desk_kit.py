@@ -18,7 +18,7 @@ from collector.scoring import Scorer
 from collector.simulation import deliveries_of
 from collector.simulation_plan import read_plan
 from collector.store import open_store
-from console.arguments import parse_arguments
+from console.command_line import parse_arguments
 from console.desk import Desk
 from console.objectives import load_set
 from console.stopping import Stop

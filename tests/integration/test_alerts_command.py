@@ -10,7 +10,7 @@ import pytest
 
 from collector.alerting.reading import find_incident
 from collector.store import open_store
-from console.arguments import parse_arguments
+from console.command_line import parse_arguments
 from console.incident_command import run_alerts
 from probes.errors import OperatorError
 from tests.alert_kit import open_an_incident

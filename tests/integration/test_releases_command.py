@@ -13,7 +13,7 @@ import pytest
 from aiohttp import web
 
 from collector.store import open_store
-from console.arguments import parse_arguments
+from console.command_line import parse_arguments
 from console.gate_release import announcement_of, tell_of_gate
 from console.release_origin import origin_of
 from console.release_sending import MOST_PAUSE_S, MOST_TRIES, NotReachedError, collector_of

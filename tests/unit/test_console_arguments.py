@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from console.arguments import parse_arguments
+from console.command_line import parse_arguments
 from probes.errors import OperatorError
 
 WHOLE_LINE = (

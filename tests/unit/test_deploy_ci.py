@@ -13,7 +13,7 @@ import pytest
 import yaml
 from jsonschema import Draft7Validator
 
-from console.arguments import parse_arguments
+from console.command_line import parse_arguments
 from probes.settings import load_settings
 
 CI = Path(__file__).parents[2] / "deploy" / "ci"

@@ -8,8 +8,8 @@ from urllib.parse import unquote, urlsplit
 
 import pytest
 
-from console.arguments import parse_arguments
 from console.broker_command import addresses_of
+from console.command_line import parse_arguments
 from console.fleet_places import broker_address, database_login, database_of, outbox_path, sqlite_file
 from probes.errors import OperatorError
 from probes.messages import Address
