@@ -141,12 +141,14 @@ class Board:
     async def news(self, now: datetime) -> list[str]:
         """A line for each slot that ended since the last call and is news, oldest first."""
         from_at = self._from(now)
+        lines = await self._store.slots(from_at, now, now=now)
+        # After them: the run of a slot that ended between the two would be missing.
         runs = {
             (run.identity.scenario, run.identity.region, run.identity.slot_at): run
             for run in await self._store.runs(from_at, now)
         }
         ended = []
-        for line in await self._store.slots(from_at, now, now=now):
+        for line in lines:
             key = (line.series.scenario, line.series.address.region, line.slot_at)
             if line.slot_class is SlotClass.PENDING or self._told.get(key) is line.slot_class:
                 continue
