@@ -28,7 +28,7 @@ LAUNCH_TIMEOUT_S = 30.0
 CLOSE_TIMEOUT_S = 5.0
 KILL_TIMEOUT_S = 5.0
 # Playwright 1.65's own list of features that are off, once more: of two such lists Chromium obeys the last alone. That none of
-# Playwright's is missing here is held by tests/integration/test_browser_flags.py, which fails when its list grows.
+# Playwright's is missing here is held by tests/integration/browser/test_browser_flags.py, which fails when its list grows.
 PLAYWRIGHTS_FEATURES_OFF = (
     "AvoidUnnecessaryBeforeUnloadCheckSync",
     "DestroyProfileOnBrowserClose",

@@ -12,13 +12,13 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from probes import browser_evidence, browser_har, browser_health
+from probes import browser_evidence, browser_har
 from probes.browser import BrowserEngine, PageFailed, ReadyCheck, find_browser
 from probes.evidence import EvidenceMode, EvidenceStore
 from probes.masking import Mask
-from tests.integration.browser_site import Answer, Site, html, open_site
+from tests.integration.browser.browser_site import Answer, Site, html, open_site
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.usefixtures("patient_with_chromium")]
 
 READY = ReadyCheck("", ("button",))
 NEVER_READY = ReadyCheck("", ("#nothing",))
@@ -34,19 +34,6 @@ def unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("SCREENSHOT", "TRACE", "HAR", "DOCUMENTS"):
         monkeypatch.setattr(browser_evidence, f"{name}_TIMEOUT_S", DEADLINE_S)
     monkeypatch.setattr(browser_har, "BODIES_TIMEOUT_S", DEADLINE_S)
-
-
-@pytest.fixture(autouse=True)
-def patient_with_chromium(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing here is about a Chromium that does not answer for itself; on a busy host it may take its time."""
-    monkeypatch.setattr(browser_health, "ANSWER_S", DEADLINE_S)
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def engine() -> AsyncIterator[BrowserEngine]:
-    """One browser for this file."""
-    async with BrowserEngine(find_browser()) as opened:
-        yield opened
 
 
 @pytest_asyncio.fixture(loop_scope="module")

@@ -20,8 +20,8 @@ from playwright.async_api import Error as PlaywrightError
 from probes.browser import BrowserEngine, BrowserSession, Condition, ReadyCheck, find_browser
 from probes.browser_process import ProcessGroup, all_states
 from probes.errors import BugError, DependencyError
-from probes.evidence import EvidenceMode, EvidenceStore
-from tests.integration.browser_site import Answer, Seen, Site, html, open_site
+from probes.evidence import EvidenceStore
+from tests.integration.browser.browser_site import Answer, Seen, Site, html, open_site
 
 CHECK = ReadyCheck("", ("button",))
 DEADLINE_S = 60.0
@@ -35,12 +35,6 @@ async def site() -> AsyncIterator[Site]:
         opened.routes["/"] = html("<button>Go</button>")
         opened.routes["/late"] = html("<p>still nothing</p>")
         yield opened
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> EvidenceStore:
-    """Keeps nothing."""
-    return EvidenceStore(tmp_path, mode=EvidenceMode.NEVER)
 
 
 async def load(engine: BrowserEngine, store: EvidenceStore, url: str, deadline_s: float = DEADLINE_S) -> None:

@@ -2,39 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from dataclasses import replace
 
 import pytest
-import pytest_asyncio
 from aiohttp import web
 
-from console.stand_in import StandIn, start_stand_in
-from probes.clock import SystemClock
+from console.stand_in import StandIn
 from probes.execute import RunEnvironment
-from probes.http import HttpEngine
 from probes.records import FailureKind, Outcome
 from probes.targets import load_target
-from scenarios.platform import open_platform
 from tests.journey_kit import open_target
-from tests.scenario_kit import control, describe, run_built_in, step_named, target_of
+from tests.scenario_kit import control, describe, run_built_in, step_named
 from tests.unit.test_targets import REAL_VARIABLES
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(120)]
-
-
-@pytest_asyncio.fixture(loop_scope="module", scope="module")
-async def stand_in() -> AsyncIterator[StandIn]:
-    """One stand-in for all tests of this file."""
-    async with start_stand_in(["--workers", "1"]) as running:
-        yield running
-
-
-@pytest_asyncio.fixture(loop_scope="module", scope="module")
-async def environment(stand_in: StandIn) -> AsyncIterator[RunEnvironment]:
-    """A real HTTP engine around it."""
-    async with HttpEngine() as http:
-        yield RunEnvironment(clock=SystemClock(), http=http, target=target_of(stand_in), platform_factory=open_platform)
 
 
 async def test_markers_are_found_again_and_the_way_is_timed(stand_in: StandIn, environment: RunEnvironment) -> None:
