@@ -1,8 +1,8 @@
 """`python -m tests.pictures [FOLDER]`: the pictures of the pages in docs/images, all made by this script from one made-up month.
 
-The month has three regions and every scenario that can be simulated, an outage with an alert, a slow day, and a region that was
-silent for hours; it is looked at on its last evening. Takes minutes. Each page is taken on a desk, in light, and on a phone, in
-dark. Called by whoever changes what a page looks like.
+The month has three regions and every scenario that can be simulated, an outage with an alert, a slow day, a region that was
+silent for hours, and releases with and without a gate; it is looked at on its last evening. Takes minutes. Each page is taken
+on a desk, in light, and on a phone, in dark. Called by whoever changes what a page looks like.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ import asyncio
 import sys
 import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
 
@@ -24,8 +24,9 @@ from collector.simulation import deliveries_of
 from collector.simulation_plan import Plan, read_plan
 from collector.store import open_store
 from console.objectives import load_set
+from probes.release_marker import ReleaseMarker, ReleaseOutcome
 from slo.window import Span, minute_of, month_span
-from tests.alert_kit import open_an_incident
+from tests.alert_kit import FLEET, TARGET, open_an_incident
 from tests.page_kit import View, load, open_browser, open_page, wait_for_figures
 from tests.web_kit import QuickClock, served_over
 
@@ -73,6 +74,45 @@ what = "fail"
 kind = "connect"
 """
 
+WITHIN: Final = (
+    "3 % or more failing is excluded in 8 checks, and 14 timed steps are within 25 % (or 20.0 ms) of production, after"
+)
+PRICED_AT_ZERO: Final = "price (assertion) in quote: total: expected > 0, found 0; 2 of 2 rounds of quote"
+WAITS: Final = "the time of 60 min is over, 2 timed steps not decided; the release waits"
+
+
+def release(
+    name: str, at: str, minutes: int, outcome: ReleaseOutcome, cause: str = "", *, target: str = "staging", job: int
+) -> ReleaseMarker:
+    """A release of September, told by a job whose page has its report; without minutes it went to production."""
+    began_at = datetime.fromisoformat(f"2026-09-{at}:00+00:00")
+    return ReleaseMarker(
+        name,
+        target,
+        began_at,
+        began_at + timedelta(minutes=minutes),
+        outcome,
+        environment="" if minutes else "production",
+        cause=cause,
+        by=f"deploy #{job}",
+        report_url=f"https://ci.example/jobs/{job}" if minutes else "",
+    )
+
+
+def releases() -> Iterator[ReleaseMarker]:
+    """Those of the month: gates on staging, and what then went out to the target that is probed."""
+    passed, none = ReleaseOutcome.PASS, ReleaseOutcome.NO_GATE
+    yield release("2026.09.1", "02T13:10", 34, passed, f"{WITHIN} 99 rounds", job=412)
+    yield release("2026.09.1", "02T14:02", 0, none, target=TARGET, job=413)
+    yield release("2026.09.2", "07T12:45", 2, ReleaseOutcome.FAIL, PRICED_AT_ZERO, job=420)
+    yield release("2026.09.3", "07T16:20", 41, passed, f"{WITHIN} 118 rounds", job=424)
+    yield release("2026.09.3", "08T07:55", 0, none, target=TARGET, job=425)
+    hotfix = release("2026.09.3-hotfix", "08T14:50", 0, none, target=TARGET, job=431)
+    yield replace(hotfix, by="r.meyer", note="rolled out by hand: the cache of prices was off")
+    yield release("2026.09.4", "22T09:05", 61, ReleaseOutcome.UNDECIDED, WAITS, job=447)
+    yield release("2026.09.4", "22T13:30", 52, passed, f"{WITHIN} 164 rounds", job=448)
+    yield release("2026.09.4", "23T08:00", 0, none, target=TARGET, job=449)
+
 
 @dataclass(frozen=True, slots=True)
 class Picture:
@@ -91,6 +131,7 @@ PICTURES: Final = (
     Picture("runs", "/runs?scenario=quote", 820),
     Picture("run", "/runs?scenario=quote&outcome=fail", 1200, "tbody tr:nth-child(1) th a"),
     Picture("fleet", "/fleet", 900),
+    Picture("releases", "/releases", 1000),
     Picture("compare", "/compare?by=region&a=eu-west&b=us-east", 900),
     Picture("status", "/status", 900),
 )
@@ -99,7 +140,7 @@ PHONE: Final = View(390, 844, "dark")
 
 
 def fill(database: Path, plan: Plan) -> None:
-    """The month up to its last evening, and the alert of what is going on."""
+    """The month up to its last evening, its releases, and the alert of what is going on."""
 
     async def work() -> None:
         async with open_store(str(database), survives_power_cut=False) as store:
@@ -107,6 +148,8 @@ def fill(database: Path, plan: Plan) -> None:
             for delivery in deliveries_of(plan, Span(MONTH.name, MONTH.from_minute, minute_of(END))):
                 await store.file([delivery])
             await open_an_incident(store, OUTAGE_AT)
+            for marker in releases():
+                await store.releases.add(FLEET, marker, now=marker.ended_at, received_from="gate")
 
     asyncio.run(work())
 
