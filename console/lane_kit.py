@@ -21,6 +21,7 @@ from pydantic import BaseModel, ConfigDict, JsonValue
 from console.arguments import Arguments
 from console.choices import Choice, choose_scenarios, own_folders
 from console.logs import configure_logs
+from console.pauses import Pause, parse_pauses, rule_of
 from console.timetable import check_schedule, intervals_of
 from console.wiring import load_scenarios, open_engines
 from probes.browser import find_browser
@@ -74,6 +75,7 @@ class Plan:
     choice: Choice
     registry: Registry
     every_s: dict[str, float | None]
+    pauses: tuple[Pause, ...] = ()
 
     def specs_of(self, lane: str) -> tuple[ScenarioSpec, ...]:
         """The scenarios of a lane."""
@@ -99,7 +101,8 @@ def make_plan(options: LaneOptions, settings: Settings) -> Plan:
     choice = choose_scenarios(options.scenarios or ("*",), registry, target)
     if any(spec.browser for spec in choice.specs):
         find_browser(settings.browser_path)
-    return Plan(target, choice, registry, intervals_of(choice.specs, settings.schedule, options.every_s))
+    intervals = intervals_of(choice.specs, settings.schedule, options.every_s)
+    return Plan(target, choice, registry, intervals, parse_pauses(settings.worker.maintenance, registry))
 
 
 @asynccontextmanager
@@ -127,4 +130,4 @@ async def open_lane(order: LaneOrder) -> AsyncIterator[LaneKit]:
         clock=SystemClock(),
         say=lambda text: log.info("lane.says", text=text),
     ) as environment:
-        yield LaneKit(environment=environment, scheduled=scheduled, on_request=specs)
+        yield LaneKit(environment=environment, scheduled=scheduled, on_request=specs, maintenance=rule_of(plan.pauses))

@@ -87,6 +87,7 @@ class _Worker(Strict):
     stop_s: Annotated[float, Field(ge=0, le=3_600)]
     outbox_mib: Annotated[int, Field(ge=1)]
     outbox_days: Annotated[float, Field(gt=0)]
+    maintenance: list[str]
 
 
 class _ServiceLevels(Strict):
@@ -156,6 +157,7 @@ class WorkerSettings:
     stop_s: float
     outbox_bytes: int
     outbox_days: float
+    maintenance: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -389,6 +391,7 @@ def _worker(file: _Worker) -> WorkerSettings:
         stop_s=file.stop_s,
         outbox_bytes=file.outbox_mib * 1024 * 1024,
         outbox_days=file.outbox_days,
+        maintenance=tuple(file.maintenance),
     )
 
 
