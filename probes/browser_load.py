@@ -31,6 +31,7 @@ from probes.browser_look import MS, Look, look_at, page_load
 from probes.browser_marks import Marks, ReadyMark
 from probes.browser_script import ReadyCheck, arm_script
 from probes.errors import DependencyError, OperatorError
+from probes.http_resolver import system_lookup
 from probes.http_unreachable import is_gateway_silent, note_reporters
 from probes.records import Failure, FailureKind, PageLoad
 
@@ -49,6 +50,7 @@ RESOLVE_TIMEOUT_S = 5.0
 GATEWAY_S = 5.0
 # Two processes read one clock of this host; more than this apart, it was set in between.
 CLOCK_TOLERANCE_NS = 50 * MS
+NOT_RESOLVED = "ERR_NAME_NOT_RESOLVED"
 NOTHING_SEEN = Look({}, "unknown", None)
 RESOLVER_FAILED = (socket.EAI_AGAIN, socket.EAI_MEMORY, socket.EAI_SYSTEM, socket.EAI_FAIL)
 
@@ -90,6 +92,9 @@ class ColdLoad:
             failed.page = replace(self.measured(), drive_ns=0)
             if failed.failure.kind is FailureKind.TIMEOUT:
                 await self.health.raise_if_silent(failed)
+            document = self.log.documents.get(self.last_look.selected) if self.last_look.selected else None
+            if document is not None and document.error == NOT_RESOLVED:
+                await raise_if_unanswered(document.url)
             raise
         except PlaywrightError as error:
             raise PageFailed(await self._translate(error), self.measured()) from error
@@ -149,10 +154,8 @@ class ColdLoad:
         """What an error of Playwright's says about the target. Raises DependencyError when it says something about us."""
         self.health.raise_if_ours(error)
         name = net_error(error.message)
-        if name == "ERR_NAME_NOT_RESOLVED" and await is_resolver_down(self.url):
-            raise DependencyError(
-                "this host's name resolver does not answer", where=self.url, remedy="Look at /etc/resolv.conf"
-            ) from error
+        if name == NOT_RESOLVED:
+            await raise_if_unanswered(self.url)
         if name == "ERR_ADDRESS_UNREACHABLE" and await is_network_down(self.url):
             raise DependencyError(
                 "this host has no route to the target, or its gateway does not answer",
@@ -254,17 +257,21 @@ class ColdLoad:
         return asyncio.get_running_loop().time() + max(0.001, at_s - time.monotonic())
 
 
-async def is_resolver_down(url: str) -> bool:
-    """True when this host's resolver fails, as opposed to answering that there is no such name."""
-    loop = asyncio.get_running_loop()
+async def raise_if_unanswered(url: str) -> None:
+    """Raises DependencyError unless this host's resolver says that the name has no address.
+
+    Chromium has one word for that and for a resolver that fails. One that fails no more and knows the name now has failed.
+    """
+    said = "this host's name resolver does not answer"
     try:
         async with asyncio.timeout(RESOLVE_TIMEOUT_S):
-            await loop.getaddrinfo(urlsplit(url).hostname or "", None)
-    except TimeoutError:
-        return True
-    except socket.gaierror as error:
-        return error.errno in RESOLVER_FAILED
-    return False
+            await asyncio.to_thread(system_lookup, urlsplit(url).hostname or "", 0)
+    except (TimeoutError, socket.gaierror) as error:
+        if isinstance(error, socket.gaierror) and error.errno not in RESOLVER_FAILED:
+            return
+    else:
+        said = "this host's name resolver gave Chromium no address, and gives one now"
+    raise DependencyError(said, where=url, remedy="Look at /etc/resolv.conf")
 
 
 async def is_network_down(url: str) -> bool:

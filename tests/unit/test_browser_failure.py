@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from probes.browser_failure import failure_of_net_error, net_error, raise_if_ours, status_failure
-from probes.browser_load import has_route, is_resolver_down
+from probes.browser_load import has_route
 from probes.errors import DependencyError
 from probes.records import FailureKind
 
@@ -76,11 +76,6 @@ def test_too_many_requests_are_counted_apart() -> None:
     assert failure.kind is FailureKind.RATE_LIMITED
     assert "Retry-After: 30" in failure.message
     assert status_failure("x", 503).kind is FailureKind.STATUS
-
-
-async def test_a_name_that_does_not_exist_is_not_a_resolver_that_is_down() -> None:
-    """Nor is a name that exists."""
-    assert not await is_resolver_down("http://127.0.0.1/")
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="network namespaces are a matter of Linux")

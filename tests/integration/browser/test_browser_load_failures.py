@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 
 import pytest
 
+from probes import browser_load
 from probes.browser import BrowserEngine, PageFailed
+from probes.errors import DependencyError
 from probes.evidence import EvidenceStore
+from probes.http_resolver import Address
 from probes.records import FailureKind
 from tests.integration.browser.browser_site import Answer, Seen, html
 from tests.integration.browser.page_loads import (
@@ -101,6 +105,24 @@ async def test_an_unknown_name_is_a_dns_failure(engine: BrowserEngine, store: Ev
     """Names under .invalid exist nowhere; a resolver that is down would be ours (RFC 6761)."""
     failed = await failure_of(engine, store, "http://nowhere.localhost.invalid/", deadline_s=DEADLINE_S)
     assert failed.failure.kind is FailureKind.DNS
+
+
+@pytest.mark.parametrize("is_frame", [False, True])
+async def test_a_name_that_the_resolver_of_this_host_does_not_answer_for_is_not_charged(
+    engine: BrowserEngine, store: EvidenceStore, sites: Sites, monkeypatch: pytest.MonkeyPatch, *, is_frame: bool
+) -> None:
+    """Of the page as of its frame: Chromium has one word for it and for a name that exists nowhere."""
+
+    def silent(_host: str, _port: int) -> tuple[Address, ...]:
+        raise socket.gaierror(socket.EAI_AGAIN, "try again")
+
+    nowhere = "http://nowhere.localhost.invalid/"
+    url = sites.frame(nowhere) if is_frame else nowhere
+    failed = await failure_of(engine, store, url, deadline_s=DEADLINE_S)
+    assert failed.failure.kind is FailureKind.DNS
+    monkeypatch.setattr(browser_load, "system_lookup", silent)
+    with pytest.raises(DependencyError, match="name resolver does not answer"):
+        await load(engine, store, url, deadline_s=DEADLINE_S)
 
 
 async def test_a_server_that_never_answers_is_a_timeout_within_the_deadline(
