@@ -31,6 +31,7 @@ from probes.browser_look import MS, Look, look_at, page_load
 from probes.browser_marks import Marks, ReadyMark
 from probes.browser_script import ReadyCheck, arm_script
 from probes.errors import DependencyError, OperatorError
+from probes.http_failures import OR_DEAD_ZONE
 from probes.http_resolver import system_lookup
 from probes.http_unreachable import is_gateway_silent, note_reporters
 from probes.records import Failure, FailureKind, PageLoad
@@ -262,7 +263,7 @@ async def raise_if_unanswered(url: str) -> None:
 
     Chromium has one word for that and for a resolver that fails. One that fails no more and knows the name now has failed.
     """
-    said = "this host's name resolver does not answer"
+    said = f"this host's name resolver does not answer ({OR_DEAD_ZONE})"
     try:
         async with asyncio.timeout(RESOLVE_TIMEOUT_S):
             await asyncio.to_thread(system_lookup, urlsplit(url).hostname or "", 0)

@@ -35,7 +35,7 @@ from probes.http_body import (
 from probes.http_connect import Connection, Connector
 from probes.http_deadline import Deadline, DeadlinePassed, Places
 from probes.http_exchange import ExchangeOnLine
-from probes.http_failures import ExchangeFailed
+from probes.http_failures import OR_DEAD_ZONE, ExchangeFailed
 from probes.http_message import Headers, Url, merge_headers, parse_url, render_head
 from probes.http_phases import Phase, PhaseLedger
 from probes.http_redirect import Hop, next_hop
@@ -390,7 +390,7 @@ def _timeout(ledger: PhaseLedger, deadline_s: float) -> Failure:
         return Failure(FailureKind.INTERNAL, msg, "no_place")
     if ledger.phase is Phase.DNS:
         # As EAI_AGAIN, which the system's resolver says only after ten seconds and more.
-        msg = f"the resolver of this host did not answer within {deadline_s:g} s"
+        msg = f"the resolver of this host did not answer within {deadline_s:g} s ({OR_DEAD_ZONE})"
         return Failure(FailureKind.INTERNAL, msg, "no_lookup")
     msg = f"no whole answer within {deadline_s:g} s: the deadline passed in the phase `{name}` ({ledger.describe()})"
     return Failure(FailureKind.TIMEOUT, msg, "timeout")

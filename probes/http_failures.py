@@ -1,6 +1,7 @@
 """Errors of sockets and of the resolver, translated once into failures: which are the target's, which are ours.
 
-    resolver   EAI_AGAIN, EAI_MEMORY, EAI_SYSTEM, no answer in time ........... internal; everything else dns
+    resolver   EAI_AGAIN, EAI_MEMORY, EAI_SYSTEM, no answer in time ........... internal, also of a dead zone (docs/adr/0058)
+               everything else ................................................ dns
     socket     ENETUNREACH, ENETDOWN, EADDRNOTAVAIL, EMFILE, ENFILE, ENOBUFS,
                ENOMEM, EACCES, EPERM, EAFNOSUPPORT ........................... internal (this host lacks something)
                EHOSTUNREACH because our gateway is silent (as ENETDOWN) ...... internal (`probes.http_unreachable`)
@@ -17,7 +18,7 @@ import socket
 
 from probes.records import Failure, FailureKind
 
-__all__ = ["ExchangeFailed", "connect_failure", "lookup_failure", "lost_failure"]
+__all__ = ["OR_DEAD_ZONE", "ExchangeFailed", "connect_failure", "lookup_failure", "lost_failure"]
 
 _OURS = frozenset({
     errno.ENETUNREACH, errno.ENETDOWN, errno.EADDRNOTAVAIL, errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM,
@@ -39,6 +40,9 @@ _WORDS = {
     errno.ENFILE: "this host has too many open files",
     errno.EAFNOSUPPORT: "this host does not speak that address family",
 }
+
+
+OR_DEAD_ZONE = "a zone whose name servers are dead looks the same from here"
 
 
 class ExchangeFailed(Exception):  # noqa: N818 - carries a failure from the depths to `probes.http`, never further
@@ -84,6 +88,6 @@ def lookup_failure(error: OSError, host: str) -> Failure:
         name = "EAI_OTHER"
     said = error.strerror or str(error)
     if error.errno in _OURS_EAI:
-        msg = f"the resolver of this host could not look up {host!r}: {said}"
+        msg = f"the resolver of this host could not look up {host!r}: {said} ({OR_DEAD_ZONE})"
         return Failure(FailureKind.INTERNAL, msg, name)
     return Failure(FailureKind.DNS, f"the name {host!r} has no address: {said}", name)
