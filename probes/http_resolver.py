@@ -18,6 +18,7 @@ from dataclasses import dataclass
 __all__ = ["Address", "Lookup", "LookupFunction", "Resolver", "literal_address", "system_lookup"]
 
 _THREADS = 8
+_NO_DATA = getattr(socket, "EAI_NODATA", socket.EAI_NONAME)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,9 +64,29 @@ def literal_address(host: str, port: int) -> Address | None:
 
 def system_lookup(host: str, port: int) -> tuple[Address, ...]:
     """What the system says, in its order (RFC 6724); raises `socket.gaierror`. Blocks."""
-    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP)
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, proto=socket.IPPROTO_TCP)
+    except socket.gaierror as error:
+        if error.errno == _NO_DATA:
+            _raise_if_half_answered(host, port)
+        raise
     addresses = (Address(family, sockaddr) for family, _type, _proto, _name, sockaddr in found)  # type: ignore[arg-type]
     return tuple(dict.fromkeys(a for a in addresses if a.family in (socket.AF_INET, socket.AF_INET6)))
+
+
+def _raise_if_half_answered(host: str, port: int) -> None:
+    """Raises what hides behind "no address": glibc says it, too, when one family has none and nobody answered for the other.
+
+    Measured with glibc 2.36: SERVFAIL for A and none of AAAA is EAI_NODATA, as when there is neither (docs/adr/0058).
+    """
+    for family in (socket.AF_INET, socket.AF_INET6):
+        try:
+            socket.getaddrinfo(host, port, family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+        except socket.gaierror as error:
+            if error.errno != _NO_DATA:
+                raise
+        else:
+            raise socket.gaierror(socket.EAI_AGAIN, "no address at first, and one when it was asked again")
 
 
 class Resolver:
