@@ -129,9 +129,7 @@ class DemoIncident:
             f"\n{incident.opened_at:%H:%M:%S} UTC, {incident.severity.value} alert, {duration_text(after_ns)} after it began:"
         )
         say(f"  {printable(incident.title)}")
-        say(
-            f"  in {', '.join(incident.regions)}; {facts.bad} of {count_text(facts.total, facts.unit)} bad; {facts.meaning}"
-        )
+        say(f"  in {', '.join(incident.regions)}; {facts.bad} of {facts.total} {facts.unit} bad; {facts.meaning}")
         others = len(incident.alerts) - 1
         if others:
             say(f"  {count_text(others, 'other alert')} of the same cause belong to it: one outage, one page")
