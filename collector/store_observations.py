@@ -10,7 +10,7 @@ from datetime import datetime
 from functools import lru_cache
 from typing import Any, Final
 
-from sqlalchemy import Select, and_, bindparam, exists, select
+from sqlalchemy import BigInteger, Select, and_, bindparam, exists, select
 
 from collector.store_queries import MS_PER_MINUTE, first_ms_from
 from collector.store_rows import kept_word
@@ -127,8 +127,8 @@ def _first_conclusive_run(ids: tuple[int, ...]) -> Select[Any]:
         .select_from(runs.join(series, series.c.series_id == runs.c.series_id))
         .where(
             # Values beside a list, as in `collector.store_cells`: each call gives others.
-            runs.c.slot_ms >= bindparam("from_ms", 0),
-            runs.c.slot_ms < bindparam("until_ms", 0),
+            runs.c.slot_ms >= bindparam("from_ms", 0, BigInteger),
+            runs.c.slot_ms < bindparam("until_ms", 0, BigInteger),
             runs.c.target == bindparam("target_id", 0),
             runs.c.series_id.in_(ids),
             runs.c.turn < TURNS_PER_ATTEMPT,
