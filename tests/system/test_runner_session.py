@@ -213,7 +213,7 @@ def test_the_stand_in_can_be_started_in_the_foreground() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(500)
+@pytest.mark.timeout(900)
 def test_the_demo_shows_every_journey_and_catches_its_fault(tmp_path: Path) -> None:
     """Everything on a machine that has nothing else: a fleet, an incident with its alert, every journey, a fault on demand."""
     pages = f"127.0.0.1:{free_port()}"
@@ -224,7 +224,7 @@ def test_the_demo_shows_every_journey_and_catches_its_fault(tmp_path: Path) -> N
         capture_output=True,
         text=True,
         check=False,
-        timeout=480,
+        timeout=880,  # all that the demo itself waits for at most, and its journeys
     )
     log_file = tmp_path / "probe-fleet" / "demo.log"
     assert done.returncode == 0, done.stdout + done.stderr
