@@ -117,7 +117,7 @@ SET_DEBT = new_or_replaced(
 SET_MINUTE = new_or_replaced(
     unfit_minutes, ["minute_ms", "sender_id"], minute_ms="minute", sender_id="sender", reasons="why"
 )
-NEW_LOSS = new_or_known(
+_LOSS = new_row(
     losses,
     sender_id="sender",
     epoch="life",
@@ -126,6 +126,12 @@ NEW_LOSS = new_or_known(
     entries="count",
     reason="why",
     received_us="now_us",
+)
+# A loss that was lost itself is told again as part of a wider one.
+NEW_LOSS = _LOSS.on_conflict_do_update(
+    index_elements=["sender_id", "epoch", "first_seq"],
+    set_={name: _LOSS.excluded[name] for name in ("last_seq", "entries", "reason", "received_us")},
+    where=losses.c.last_seq < _LOSS.excluded.last_seq,
 )
 KEPT = select(func.count()).select_from(quarantine).where(*where(quarantine, sender_id="sender"))
 NEW_QUARANTINE = new_row(

@@ -5,8 +5,9 @@ entry has a sequence number without holes within the outbox's epoch (the birth o
 that nothing is missing. An *intent* is written before a run starts and replaced by the run's record in one transaction: a
 probe that is killed in the middle leaves an intent, and the next start turns it into an `aborted` entry instead of a hole.
 
-The queue is bounded in bytes and in age. When it is full the oldest entries go first, never in silence: the drop is
-itself an entry (`loss`), counted, and logged as an error. Several processes of one probe may share the file.
+The queue is bounded in bytes and in age. When it is full the oldest results go first, never in silence: the drop is
+itself an entry (`loss`), counted, and logged as an error; what gives results their meaning stays (`probes.outbox_bounds`).
+Several processes of one probe may share the file.
 
 A *mark* is a small note of the writer (up to where it has worked off a schedule), kept in the same transaction as the
 entries that it speaks of, so that a restart neither repeats nor forgets a slot.
@@ -17,7 +18,6 @@ the stream, which reads and acknowledges. Every method is a plain function of so
 
 from __future__ import annotations
 
-import json
 import sqlite3
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -31,6 +31,7 @@ import structlog
 
 from probes.clock import Clock, SystemClock
 from probes.errors import DependencyError
+from probes.outbox_bounds import DROP_SHARE, Bounds, EntryKind, OutboxLimits
 from probes.outbox_file import Transaction, Translated
 
 __all__ = ["Durability", "Entry", "EntryKind", "Intent", "Marks", "Outbox", "OutboxDepth", "OutboxLimits"]
@@ -40,7 +41,6 @@ log = structlog.get_logger(__name__)
 SCHEMA_VERSION = 1
 BUSY_TIMEOUT_S = 10.0
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-DROP_SHARE = 20  # a full outbox frees one twentieth at once, so that losing is rare and loud instead of steady
 AGE_CHECK_EVERY = timedelta(minutes=1)
 
 TABLES = """
@@ -62,16 +62,6 @@ Marks = Mapping[str, bytes | None]
 
 NO_MARKS: Marks = {}
 NO_INTENTS: Mapping[str, bytes] = {}
-
-
-class EntryKind(StrEnum):
-    """What an entry carries; the collector refuses kinds it does not know into quarantine."""
-
-    RUN = "run"
-    SLOT = "slot"
-    SCHEDULE = "schedule"
-    FITNESS = "fitness"
-    LOSS = "loss"
 
 
 KINDS: Final = {kind.value: kind for kind in EntryKind}
@@ -101,14 +91,6 @@ class Intent:
     owner: str
     created_at: datetime
     body: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class OutboxLimits:
-    """How much may wait: the bodies' bytes (1 or more) and the age of the oldest entry."""
-
-    max_bytes: int = 1 << 30
-    max_age: timedelta = timedelta(days=14)
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +130,7 @@ class Outbox:
             self._db = sqlite3.connect(path, timeout=BUSY_TIMEOUT_S, isolation_level=None)
         self._forgotten: list[tuple[int, int]] = []
         self._transaction = Transaction(self._db, self._translated, self._forgotten, self._remove)
+        self._bounds = Bounds(self._db, path, lambda kind, body: self._append(kind, body, self._now_us()))
         try:
             self.epoch = self._opened(durability)
         except BaseException:
@@ -331,43 +314,16 @@ class Outbox:
 
     def _keep_bounds(self, now_at: datetime) -> None:
         if self._body_bytes > self._limits.max_bytes:
-            self._drop_to(self._limits.max_bytes - self._limits.max_bytes // DROP_SHARE)
+            with self._transaction:
+                self._bounds.drop_to(self._limits.max_bytes - self._limits.max_bytes // DROP_SHARE)
         if now_at >= self._next_age_check_at:
             self._next_age_check_at = now_at + AGE_CHECK_EVERY
-            self._drop_older_than(now_at - self._limits.max_age)
-
-    def _drop_to(self, max_bytes: int) -> None:
-        with self._transaction:
-            (excess,) = self._db.execute("SELECT body_bytes - ? FROM state", (max_bytes,)).fetchone()
-            last_seq = 0
-            for seq, size_bytes in self._db.execute("SELECT seq, length(body) FROM entries ORDER BY seq"):
-                if excess <= 0:
-                    break
-                last_seq, excess = seq, excess - size_bytes
-            self._drop_through(last_seq, reason="full")
-
-    def _drop_older_than(self, limit_at: datetime) -> None:
-        limit_us = _microseconds(limit_at)
-        with self._translated:
-            oldest = self._db.execute("SELECT created_us FROM entries ORDER BY seq LIMIT 1").fetchone()
-        if oldest is None or oldest[0] >= limit_us:
-            return
-        with self._transaction:
-            (last_seq,) = self._db.execute(
-                "SELECT coalesce(max(seq), 0) FROM entries WHERE created_us < ?", (limit_us,)
-            ).fetchone()
-            self._drop_through(last_seq, reason="old")
-
-    def _drop_through(self, last_seq: int, *, reason: str) -> None:
-        """Drop the oldest entries, and say so in an entry that takes their place in the collector's books."""
-        (first_seq,) = self._db.execute("SELECT min(seq) FROM entries WHERE seq <= ?", (last_seq,)).fetchone()
-        count = self._remove([(0, last_seq)])
-        if not count:
-            return
-        self._db.execute("UPDATE state SET lost = lost + ?", (count,))
-        loss = {"schema_version": 1, "first_seq": first_seq, "last_seq": last_seq, "entries": count, "reason": reason}
-        self._append(EntryKind.LOSS, json.dumps(loss).encode(), self._now_us())
-        log.error("outbox.dropped", path=str(self.path), **loss)
+            limit_us = _microseconds(now_at - self._limits.max_age)
+            with self._translated:
+                has_older = self._bounds.has_older_than(limit_us)
+            if has_older:
+                with self._transaction:
+                    self._bounds.drop_older_than(limit_us)
 
     def _now_us(self) -> int:
         return _microseconds(self._clock.now())

@@ -38,7 +38,7 @@ class Opening:
     def _end(self, book: SlotBook, now: datetime, detail: str) -> None:
         """End a debt that was left open."""
         if not book.closed:
-            give_up(book, now)
+            tell_given_up(book, book.give_up_before(now - MOST_CAUGHT_UP))
             self.missed += end_book(book, now, detail=detail)
             book.close()
 
@@ -73,9 +73,7 @@ def book_for(opening: Opening, before: SlotBook | None, schedule: Schedule, time
     if before is None:
         return SlotBook.opened(schedule, timeout_ms, now)
     if not before.closed and (before.schedule, before.timeout_ms) == (schedule, timeout_ms):
-        give_up(before, now)
-        before.reopen(now)
-        before.declare()
+        tell_given_up(before, before.resume(now))
         return before
     opening._end(before, now, CHANGED)  # noqa: SLF001 - its own module
     book = SlotBook.opened(schedule, timeout_ms, now, done=before.spans)
@@ -83,9 +81,9 @@ def book_for(opening: Opening, before: SlotBook | None, schedule: Schedule, time
     return book
 
 
-def give_up(book: SlotBook, now: datetime) -> None:
-    """Leave what is too old to be caught up; the collector shows it as missing."""
-    if count := book.give_up_before(now - MOST_CAUGHT_UP):
+def tell_given_up(book: SlotBook, count: int) -> None:
+    """Say how many slots are too old to be caught up; the collector shows them as missing."""
+    if count:
         log.error("lane.slots_given_up", scenario=book.schedule.scenario, slots=count)
 
 

@@ -164,6 +164,21 @@ class SlotBook:
             self.next_at = self._past_done(self.schedule.slot_at_or_after(instant))
         return count
 
+    def resume(self, now: datetime) -> int:
+        """Go on after an end that was not in order; how many slots are too old to be caught up, and left without an ending.
+
+        What is owed is told again, where it can be in the same words: a later word replaces the one before, so that a worker
+        that dies again and again does not fill its outbox with them.
+        """
+        given_up = self.give_up_before(now - MOST_CAUGHT_UP)
+        if self.reopen(now):
+            return given_up
+        if given_up:
+            self.declare()
+        else:
+            self.news.append(self._owed(until_at=None))
+        return given_up
+
     def reopen(self, now: datetime) -> bool:
         """Open the book anew when the clock has fallen behind its first slot; True when it did."""
         first_at = self.schedule.slot_at_or_after(now)

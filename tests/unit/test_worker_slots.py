@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from probes.ledger_entries import OwedSlots
 from probes.schedule import Schedule
-from probes.worker_slots import MOST_CAUGHT_UP, Decision, Roster, SlotBook, SlotVerdict, end_book, merged
+from probes.worker_slots import Decision, Roster, SlotBook, SlotVerdict, end_book, merged
 
 T0 = datetime(2026, 3, 1, 12, tzinfo=UTC)
 MINUTELY = Schedule("minutely", 60_000, 20_000, 10_000)
@@ -136,9 +136,7 @@ def test_each_owed_slot_ends_once_whatever_the_clock_does(moves: list[float], pl
         if restarts and number % 7 == 6:
             words += book.news
             book = SlotBook.read("minutely", book.mark())
-            book.give_up_before(now - MOST_CAUGHT_UP)
-            book.reopen(now)
-            book.declare()
+            book.resume(now)
         elif restarts and number % 7 == 3:
             decided += end_book(book, now, detail="stopped")
             book.close()
@@ -155,6 +153,20 @@ def test_each_owed_slot_ends_once_whatever_the_clock_does(moves: list[float], pl
     counted = Counter(slot_at for _, slot_at in slots_of(decided))
     assert set(counted.values()) <= {1}
     assert owed_by(words, MINUTELY, last_at + timedelta(days=1)) == set(counted)
+
+
+def test_a_lane_that_dies_again_and_again_says_the_same_words() -> None:
+    """What is owed is told from the same instant on after each end that was not in order: the later word replaces the earlier."""
+    book = SlotBook.opened(MINUTELY, 1000, T0)
+    words = [*book.news]
+    for number in range(1, 50):
+        now = T0 + timedelta(minutes=number)
+        end_book(book, now, detail="stopped")
+        book = SlotBook.read("minutely", book.mark())
+        assert not book.resume(now)
+        words += book.news
+    assert len(words) == 50
+    assert set(words) == {words[0]}
 
 
 @given(st.lists(st.tuples(st.integers(0, 500), st.integers(0, 60)), max_size=20))
