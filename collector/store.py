@@ -28,7 +28,7 @@ from collector.store_commit import Arrival, Follower, FreshSlot, GroupResult, St
 from collector.store_counts import LineCounts
 from collector.store_intake import Delivery, Intake, Poison, judge
 from collector.store_messages import Messages
-from collector.store_migrations import SCHEMA_VERSION, migrate
+from collector.store_migrations import SCHEMA_VERSION, checked, migrate
 from collector.store_queries import (
     ProbeState,
     QuarantinedEntry,
@@ -42,7 +42,7 @@ from collector.store_runs import RunFilter, RunSummary, fetch_record, fetch_runs
 from collector.store_samples import Samples
 from collector.store_scores import Scores
 from collector.store_session import Answer, Backend, Session, StoreError, StoreRefusedError, Work
-from collector.store_sqlite import SqliteBackend
+from collector.store_sqlite import SqliteBackend, may_be_written
 from collector.store_tables import microseconds_of
 from collector.store_upkeep import Pruned, Retention, prune
 from collector.store_views import Views
@@ -363,21 +363,25 @@ class Store:
 
 @asynccontextmanager
 async def open_store(
-    url: str, *, survives_power_cut: bool = True, followers: Sequence[Follower] = ()
+    url: str, *, survives_power_cut: bool = True, followers: Sequence[Follower] = (), only_reads: bool = False
 ) -> AsyncIterator[Store]:
     """The store at `sqlite:///FILE` (or just a file's path) or `postgresql://...`, made or migrated as needed.
 
-    Raises OperatorError for an address nobody knows and for a database newer than this program, StoreError when it cannot
-    be reached.
+    With `only_reads` a file that may not be written is opened as it is, for reading alone. Raises OperatorError for an address
+    nobody knows and for a database that is newer than this program, or older where it cannot be brought up, StoreError when it
+    cannot be reached.
     """
-    backend = backend_for(url, survives_power_cut=survives_power_cut)
+    backend = backend_for(url, survives_power_cut=survives_power_cut, only_reads=only_reads)
     await backend.open()
     try:
 
         async def prepare(session: Session) -> tuple[int, int]:
             return await migrate(session, backend.dialect, backend.where)
 
-        before, after = await backend.write(prepare)
+        async def look(session: Session) -> tuple[int, int]:
+            return await checked(session, backend.where)
+
+        before, after = await (backend.read(look) if backend.only_reads else backend.write(prepare))
         if before != after:
             log.info("store.migrated", where=backend.where, from_version=before, to_version=after)
         yield Store(backend, followers)
@@ -385,7 +389,7 @@ async def open_store(
         await backend.close()
 
 
-def backend_for(url: str, *, survives_power_cut: bool) -> Backend:
+def backend_for(url: str, *, survives_power_cut: bool, only_reads: bool = False) -> Backend:
     """The back end for an address."""
     if url.startswith(POSTGRES_SCHEMES):
         return postgres_backend(url)
@@ -394,7 +398,10 @@ def backend_for(url: str, *, survives_power_cut: bool) -> Backend:
         raise OperatorError(
             message, where="collector.database", remedy="Use sqlite:///FILE or postgresql://USER@HOST/NAME"
         )
-    return SqliteBackend(Path(url.removeprefix(SQLITE_SCHEME)), survives_power_cut=survives_power_cut)
+    path = Path(url.removeprefix(SQLITE_SCHEME))
+    if only_reads and path.exists() and not may_be_written(path):
+        return SqliteBackend(path, only_reads=True)
+    return SqliteBackend(path, survives_power_cut=survives_power_cut)
 
 
 def postgres_backend(url: str) -> Backend:

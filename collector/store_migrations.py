@@ -22,7 +22,7 @@ from collector.store_session import Session
 from collector.store_tables import COUNT_TABLES, FIRST_TABLES, SCORE_TABLES, render_tables
 from probes.errors import OperatorError
 
-__all__ = ["MIGRATIONS", "SCHEMA_VERSION", "Migration", "migrate"]
+__all__ = ["MIGRATIONS", "SCHEMA_VERSION", "Migration", "checked", "migrate"]
 
 Migration = Callable[[Dialect], list[str]]
 MIGRATIONS: Final[Mapping[int, Migration]] = {
@@ -60,3 +60,16 @@ async def migrate(
     if present != newest:
         await session.execute(update(schema_version).values(version=newest))
     return present, newest
+
+
+async def checked(session: Session, where: str) -> tuple[int, int]:
+    """The version of a database that cannot be written, twice; raises OperatorError unless it is the newest."""
+    present = 0
+    if await session.has_table(schema_version.name):
+        ((present,),) = await session.fetch(select(schema_version.c.version))
+    if present != SCHEMA_VERSION:
+        message = (
+            f"the database has schema version {present}, this program reads {SCHEMA_VERSION}, and cannot write there"
+        )
+        raise OperatorError(message, where=where, remedy="Make it writable, or use the program that wrote it")
+    return present, present

@@ -201,6 +201,7 @@ class PostgresBackend:
 
     def __init__(self, url: str) -> None:
         parts = urlsplit(url)
+        self.only_reads = False
         self.where = f"postgresql://{parts.hostname or ''}{f':{parts.port}' if parts.port else ''}{parts.path}"
         self._url = url
         self._compiler = Compiler(DIALECT)
@@ -277,8 +278,8 @@ class PostgresBackend:
             raise StoreRefusedError(f"the database refuses the rows: {error}", where=self.where) from error
         except (*BROKEN, asyncpg.PostgresError) as error:
             remedy = (
-                "Nothing was stored or acknowledged, and it is tried again by itself; if it stays, check that the server "
-                "runs, that it has room on its disk, and that user name and password are right"
+                "What was under way is undone as a whole; check that the server runs, that it has room on its disk, and that "
+                "user name and password are right"
             )
             text = str(error) or type(error).__name__
             raise StoreError(f"the database cannot be used: {text}", where=self.where, remedy=remedy) from error

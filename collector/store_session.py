@@ -122,6 +122,7 @@ class Backend(Protocol):
     """A database: runs work in transactions and translates what the driver says."""
 
     where: str
+    only_reads: bool
 
     @property
     def dialect(self) -> Dialect:

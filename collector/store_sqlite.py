@@ -10,6 +10,7 @@ Called by `collector.store`.
 from __future__ import annotations
 
 import asyncio
+import os
 import sqlite3
 from collections.abc import Callable, Coroutine, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -27,7 +28,7 @@ from sqlalchemy.sql import ClauseElement
 from collector.store_session import Compiler, Row, StoreError, StoreRefusedError, Work, conflict_clause
 from collector.store_tables import TABLES
 
-__all__ = ["SqliteBackend"]
+__all__ = ["SqliteBackend", "may_be_written"]
 
 BUSY_TIMEOUT_S: Final = 5.0
 CACHE_KIB: Final = 65_536
@@ -187,8 +188,17 @@ class SqliteBackend:
 
     dialect: Dialect = sqlite.dialect()
 
-    def __init__(self, path: Path, *, survives_power_cut: bool = True, busy_timeout_s: float = BUSY_TIMEOUT_S) -> None:
+    def __init__(
+        self,
+        path: Path,
+        *,
+        survives_power_cut: bool = True,
+        busy_timeout_s: float = BUSY_TIMEOUT_S,
+        only_reads: bool = False,
+    ) -> None:
+        """`only_reads`: for a file that may not be written."""
         self.where = str(path)
+        self.only_reads = only_reads
         self._path = path
         self._synchronous = "FULL" if survives_power_cut else "NORMAL"
         self._busy_timeout_s = busy_timeout_s
@@ -240,6 +250,8 @@ class SqliteBackend:
 
     def _connect(self) -> sqlite3.Connection:
         with self._translated():
+            if self.only_reads:
+                return connect_to_read(self._path, self._busy_timeout_s)
             self._path.parent.mkdir(parents=True, exist_ok=True)
             db = sqlite3.connect(self._path, timeout=self._busy_timeout_s, isolation_level=None)
             try:
@@ -261,10 +273,34 @@ class SqliteBackend:
             raise StoreRefusedError(f"the database refuses the rows: {error}", where=self.where) from error
         except (sqlite3.Error, OSError) as error:
             remedy = (
-                "Nothing was stored or acknowledged, and it is tried again by itself; check the disk's free space and the "
-                "file's permissions, and that no other program holds it. A damaged file must be replaced by a copy"
+                "What was under way is undone as a whole; check the disk's free space and the permissions of the file and its "
+                "folder, and that no other program holds the file. A damaged file must be replaced by a copy"
             )
             raise StoreError(f"the database cannot be used: {error}", where=self.where, remedy=remedy) from error
+
+
+def may_be_written(path: Path) -> bool:
+    """Whether this user can write the file and its folder, both of which SQLite does even to read a file with a log of writes."""
+    return os.access(path, os.W_OK) and os.access(path.parent, os.W_OK)
+
+
+def connect_to_read(path: Path, busy_timeout_s: float) -> sqlite3.Connection:
+    """A connection that changes nothing, also on a disk that takes no writes.
+
+    Such a file cannot be locked. On a disk that is mounted so that nothing is written, and without a log of writes beside the
+    file, nobody has it open here, and it is read as what never changes. Otherwise it is read beside whoever writes it, which
+    needs the log and its index to be there: SQLite refuses to guess what is in a log without one. Source: sqlite.org/wal.html,
+    section "Read-Only Databases".
+    """
+    never_changes = bool(os.statvfs(path).f_flag & os.ST_RDONLY) and not Path(f"{path}-wal").exists()
+    uri = f"{path.resolve().as_uri()}?mode=ro{'&immutable=1' if never_changes else ''}"
+    db = sqlite3.connect(uri, uri=True, timeout=busy_timeout_s, isolation_level=None)
+    try:
+        db.execute("SELECT count(*) FROM sqlite_master")  # the file is looked at only now
+    except sqlite3.Error:
+        db.close()
+        raise
+    return db
 
 
 def opened(db: sqlite3.Connection | None) -> sqlite3.Connection:

@@ -77,5 +77,5 @@ async def _opened(desk: Desk, *, must_exist: bool) -> AsyncIterator[Store]:
     if file is not None and must_exist and not file.is_file():
         remedy = "Start `runner.py collector` or `runner.py fleet`, or name another --database"
         raise OperatorError("no collector has stored anything there", where=str(file), remedy=remedy)
-    async with open_store(database_login(database, desk.settings)) as store:
+    async with open_store(database_login(database, desk.settings), only_reads=must_exist) as store:
         yield store

@@ -42,7 +42,7 @@ async def show_status(desk: Desk) -> ExitCode:
         raise OperatorError("no collector has stored anything there", where=str(file), remedy=remedy)
     now = desk.clock.now()
     from_at = now - timedelta(seconds=arguments.last_s or _LAST_S)
-    async with open_store(database_login(database, desk.settings)) as store:
+    async with open_store(database_login(database, desk.settings), only_reads=True) as store:
         rows = await read_board(store, from_at, now, now=now)
         probes = await read_probes(store, from_at, now)
         strays = (await store.totals()).strays

@@ -71,7 +71,7 @@ async def test_a_full_disk_stores_nothing_and_what_was_stored_stays(tmp_path: Pa
 
         loop = asyncio.get_running_loop()
         await loop.run_in_executor(backend._writer, set_limit, 60)
-        with pytest.raises(StoreError, match=r"full.*Nothing was stored"):
+        with pytest.raises(StoreError, match=r"full.*What was under way is undone"):
             await store.file(many)
         assert (await store.totals()).entries == 100
         await loop.run_in_executor(backend._writer, set_limit, 1_000_000)
