@@ -28,6 +28,7 @@ from probes.clock import Clock
 from probes.clock_offset import answer_time_request
 from probes.messages import Acknowledgement, Address, Hello, MessageError, parse_address, ranges_of
 from probes.mqtt import BrokerAddress, BrokerUnavailableError, Connection, open_client, subscribe
+from probes.mqtt_breaks import ShortConnections
 
 __all__ = ["Ingest", "IngestLimits", "IngestState"]
 
@@ -123,13 +124,18 @@ class Ingest:
 
     async def _stay_connected(self) -> None:
         pause_s = self._limits.retry_first_s
+        short = ShortConnections()
         while True:
-            connected_at_s = self._now_s()
+            connected_at_s, connects = self._now_s(), self.state.connects
             try:
                 await self._converse()
             except BrokerUnavailableError as error:
-                self.state.last_error = str(error)
-                log.warning("ingest.disconnected", broker=self._broker.url, error=error.what, retry_in_s=pause_s)
+                likely = short.ended(self._now_s() - connected_at_s, was_made=self.state.connects > connects)
+                self.state.last_error = f"{error} ({likely})" if likely else str(error)
+                more = {"likely": likely} if likely else {}
+                log.warning(
+                    "ingest.disconnected", broker=self._broker.url, error=error.what, retry_in_s=pause_s, **more
+                )
             finally:
                 self.state.connected = False
             if self._now_s() - connected_at_s > self._limits.retry_most_s:

@@ -22,10 +22,11 @@ from urllib.parse import urlsplit
 
 import aiomqtt
 import structlog
+from aiomqtt.exceptions import MqttConnectError
 from pydantic import SecretStr
 
 from probes.errors import DependencyError, OperatorError
-from probes.mqtt_connection import Connection, LoginCutOffError, PublishRefusedError
+from probes.mqtt_connection import Connection, DisconnectedError, LoginCutOffError, PublishRefusedError
 from probes.mqtt_dial import dial
 
 __all__ = [
@@ -198,8 +199,10 @@ def speaks_no_mqtt_5(error: aiomqtt.MqttError) -> bool:
 
 
 def code_of(error: aiomqtt.MqttError) -> int:
-    """The broker's reason as a number, -1 when it gave none."""
+    """The broker's reason as a number, -1 when it gave none: a bare number is the library's own, but for an answer to a login."""
     reason = getattr(error, "rc", None)
+    if isinstance(reason, int) and not isinstance(error, MqttConnectError):
+        return -1
     value = getattr(reason, "value", reason)
     return value if isinstance(value, int) else -1
 
@@ -232,7 +235,7 @@ def unavailable(address: BrokerAddress, error: aiomqtt.MqttError) -> BrokerUnava
     """The library's error in our words."""
     root = error.__cause__ if isinstance(error.__cause__, aiomqtt.MqttError) else error
     user = address.username or "us without a user name"
-    remedy = "It is tried again by itself; if this stays, look into the broker's log"
+    remedy = "Look into the broker's log if this stays"
     what = f"the connection to the broker broke: {root}"
     if isinstance(root, LoginCutOffError):
         what = str(root)
@@ -242,9 +245,9 @@ def unavailable(address: BrokerAddress, error: aiomqtt.MqttError) -> BrokerUnava
     elif code_of(root) in IDENTITY_REFUSED:
         what = f"the broker refuses {user}: {root}"
         remedy = "Check the user name, the password, and that its access rules allow this user its last will"
-    elif code_of(root) == CLOSED_WITHOUT_A_WORD:
+    elif isinstance(root, DisconnectedError) or code_of(root) == CLOSED_WITHOUT_A_WORD:
         what = "the broker closed the connection, or is gone"
-        remedy = "It is tried again by itself; if this repeats, two processes may use one name: the broker's log tells"
+        remedy = "If this repeats, two processes may use one name: the broker's log tells"
     elif code_of(root) == SESSION_TAKEN_OVER:
         what = "another client has connected under our name"
         remedy = "Give each probe and collector a name of its own"

@@ -37,7 +37,7 @@ from paho.mqtt.reasoncodes import ReasonCode
 
 from probes.mqtt_reader import KIND, PUBACK, PUBLISH, BrokenPacketError, PacketCutter, confirmed_number, published
 
-__all__ = ["Connection", "LoginCutOffError", "PublishRefusedError"]
+__all__ = ["Connection", "DisconnectedError", "LoginCutOffError", "PublishRefusedError"]
 
 ANSWER_TIMEOUT_S: Final = 10.0
 CLOSE_TIMEOUT_S: Final = 1.0
@@ -52,6 +52,10 @@ QUIET.propagate = False  # what matters of it is in our errors
 
 class LoginCutOffError(aiomqtt.MqttError):
     """The broker closed the connection, or was silent, instead of answering our CONNECT."""
+
+
+class DisconnectedError(aiomqtt.MqttError):
+    """The connection is gone, and whoever listened hears nothing more."""
 
 
 class PublishRefusedError(aiomqtt.MqttError):
@@ -155,7 +159,7 @@ class Connection(aiomqtt.Client):
             self._listener = None
         if self._fell.done():
             self._fell.result()
-        raise aiomqtt.MqttError("disconnected while listening") from self._disconnected.exception()
+        raise DisconnectedError("disconnected while listening") from self._disconnected.exception()
 
     def confirm_at_once(self) -> None:
         """Let the kernel confirm what it has received now, and not 40 ms later; done after whatever comes in.

@@ -28,6 +28,7 @@ from probes.clock_offset import ClockOffset
 from probes.errors import DependencyError, OperatorError
 from probes.messages import Acknowledgement, Address, MessageError, parse_acknowledgement, parse_hello, ranges_of
 from probes.mqtt import BrokerAddress, Connection, LastWill, open_client, subscribe
+from probes.mqtt_breaks import ShortConnections
 from probes.outbox import Outbox
 from probes.stream_batches import Batch, BatchCutter
 from probes.stream_window import StreamLimits, Window
@@ -123,16 +124,16 @@ class Stream:
         Raises OperatorError when the first attempt shows that the address or the certificates must be corrected.
         """
         pause_s = self._limits.retry_first_s
+        short = ShortConnections()
         while True:
-            connected_at_s = self._now_s()
+            connected_at_s, connects = self._now_s(), self.state.connects
             try:
                 await self._converse()
-            except OperatorError as error:
-                if not self.state.connects:
+            except (OperatorError, DependencyError) as error:
+                if isinstance(error, OperatorError) and not self.state.connects:
                     raise
-                self._note_break(error, pause_s)
-            except DependencyError as error:
-                self._note_break(error, pause_s)
+                likely = short.ended(self._now_s() - connected_at_s, was_made=self.state.connects > connects)
+                self._note_break(error, pause_s, likely)
             if self._now_s() - connected_at_s > self._limits.retry_most_s:
                 pause_s = self._limits.retry_first_s
             await self._clock.sleep(pause_s)
@@ -150,9 +151,10 @@ class Stream:
             return self._outbox.depth().entries == 0
         return True
 
-    def _note_break(self, error: OperatorError | DependencyError, retry_in_s: float) -> None:
-        self.state.last_error = str(error)
-        log.warning("stream.disconnected", broker=self._broker.url, error=error.what, retry_in_s=retry_in_s)
+    def _note_break(self, error: OperatorError | DependencyError, retry_in_s: float, likely: str) -> None:
+        self.state.last_error = f"{error} ({likely})" if likely else str(error)
+        more = {"likely": likely} if likely else {}
+        log.warning("stream.disconnected", broker=self._broker.url, error=error.what, retry_in_s=retry_in_s, **more)
 
     async def _converse(self) -> None:
         will = LastWill(self._sender.topic("status"), self._status_payload(online=False))
