@@ -113,14 +113,16 @@ async def _run(arguments: Arguments) -> ExitCode:
     with orderly_stop(quiet=arguments.with_parent) as stop:
         desk = Desk(arguments, settings, console, SystemClock(), stop)
         try:
-            return await _command(_service_of(arguments))(desk)
+            code = await _command(_service_of(arguments))(desk)
         except asyncio.CancelledError:
             if not stop.asked():
                 raise
-            if arguments.command in _UNTIL_STOPPED:
-                return ExitCode.PASSED
-            console.print("Stopped before anything ran.")
-            return ExitCode.INCONCLUSIVE
+            code = ExitCode.PASSED
+            if arguments.command not in _UNTIL_STOPPED:
+                console.print("Stopped before anything ran.")
+                code = ExitCode.INCONCLUSIVE
+        stop.ended(code)
+        return code
 
 
 def _service_of(arguments: Arguments) -> str:

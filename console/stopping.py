@@ -33,6 +33,7 @@ class Stop:
         self._quiet = quiet
         self._task = everything
         self._code = ExitCode.INCONCLUSIVE
+        self._is_over = False
 
     def asked(self) -> bool:
         """True once somebody asked to stop."""
@@ -58,6 +59,23 @@ class Stop:
     def means(self, code: ExitCode) -> None:
         """Whoever asks twice gets this exit code, instead of `inconclusive`: what being interrupted means to this command."""
         self._code = code
+
+    def ended(self, code: ExitCode) -> None:
+        """The command has done all it had to: whoever asks once more gets its own exit code."""
+        self._code = code
+        self._is_over = True
+
+    def leave_with_code(self) -> None:
+        """From now on a request ends the process with the exit code that it is about to have, if somebody asked and all is done.
+
+        The loop is being closed then, which may take its time. Without this Python's own handler would raise, and an orderly
+        end would look like an interrupted one.
+        """
+        if not (self._asked and self._is_over):
+            return
+        sys.stdout.flush()
+        for number in _SIGNALS:
+            signal.signal(number, lambda _number, _frame: os._exit(self._code))
 
     def ask(self) -> None:
         """Stop in order; asked again, leave at once: the stand-in and the browser end with us."""
@@ -86,6 +104,11 @@ def orderly_stop(*, quiet: bool = False) -> Iterator[Stop]:
     try:
         yield stop
     finally:
-        for number in _SIGNALS:
-            loop.remove_signal_handler(number)
+        blocked = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+        try:
+            for number in _SIGNALS:
+                loop.remove_signal_handler(number)
+            stop.leave_with_code()
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
         os.close(stderr)
