@@ -20,6 +20,7 @@ from typing import Annotated, Final
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
 
 from probes.errors import OperatorError
+from probes.forms import form
 from probes.records import FailureKind
 from probes.registry import parse_duration_s
 from probes.target_strict import Items
@@ -131,7 +132,9 @@ class PlanFile(_Strict):
     """The file as it is written."""
 
     seed: int = 1
-    fleet: str = Field(default="simulated", pattern=r"^[a-z0-9][a-z0-9-]{0,62}$")
+    fleet: Annotated[
+        str, form(r"[a-z0-9][a-z0-9-]{0,62}", "1 to 63 lower-case letters, digits and hyphens, the first no hyphen")
+    ] = "simulated"
     target: str = Field(default="simulated", min_length=1, max_length=60)
     regions: Items[str] = DEFAULT_REGIONS
     journeys: dict[str, str] = Field(default_factory=lambda: dict(DEFAULT_JOURNEYS))

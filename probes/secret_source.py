@@ -10,9 +10,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Final, Self
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
+from pydantic import BaseModel, ConfigDict, SecretStr, model_validator
 
 from probes.errors import OperatorError
+from probes.forms import form
 
 __all__ = ["CREDENTIALS_VARIABLE", "SecretSource", "find_secret"]
 
@@ -30,7 +31,13 @@ class SecretSource(BaseModel):
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
 
     env: str = ""
-    credential: Annotated[str, Field(pattern=r"^([A-Za-z0-9][A-Za-z0-9_.-]*)?$")] = ""
+    credential: Annotated[
+        str,
+        form(
+            r"([A-Za-z0-9][A-Za-z0-9_.-]*)?",
+            "a name of letters, digits, dots, hyphens and underscores that begins with a letter or a digit, and no path",
+        ),
+    ] = ""
     file: str = ""
     public_default: str = ""
 
@@ -58,7 +65,7 @@ def find_secret(source: SecretSource, *, name: str, where: str, folder: Path, en
         return SecretStr(source.public_default)
     ways = [f"Set the environment variable {source.env}"] if source.env else []
     ways += [f"load the credential {source.credential} (LoadCredential= in the unit)"] if source.credential else []
-    ways += [f"put it into the file {source.file}"] if source.file else []
+    ways += [f"put it into the file {(folder / Path(source.file).expanduser()).resolve()}"] if source.file else []
     raise OperatorError(f"the secret {name!r} is missing", where=where, remedy=" or ".join(ways))
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import platform
 import re
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
@@ -17,12 +17,13 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import Field, SecretStr, ValidationError
 
 from probes.errors import OperatorError
+from probes.forms import form
 from probes.secret_source import SecretSource, find_secret
 from probes.settings_alerts import AlertsFile, AlertsSettings, alerts_of
 from probes.settings_exports import ExportsFile, ExportsSettings, exports_of
 from probes.settings_pages import PagesFile, PagesSettings, pages_of
 from probes.settings_releases import ReleasesFile, ReleasesSettings, releases_of
-from probes.settings_words import NAME_FORM, Endpoint, HttpOrNone, Name, NameOrNone, Strict, folder_of
+from probes.settings_words import NAME_FORM, NAME_WORDS, Endpoint, HttpOrNone, Name, NameOrNone, Strict, folder_of
 from probes.toml_file import TomlFile, dotted, nearest, problems_of, read_toml
 from probes.toml_positions import KeyPath
 
@@ -60,13 +61,13 @@ class _BrowserChosen(Strict):
 
 
 class _Broker(Strict):
-    url: Annotated[str, Field(pattern=r"^(embedded|mqtts?://.+)$")]
+    url: Annotated[str, form(r"embedded|mqtts?://.+", "`embedded`, or an address that begins with mqtt:// or mqtts://")]
     port: Annotated[int, Field(ge=0, le=65_535)]
     username: str
     ca_file: str
     certificate_file: str
     key_file: str
-    probes: list[Annotated[str, Field(pattern=f"^{NAME_FORM}/{NAME_FORM}$")]]
+    probes: list[Annotated[str, form(f"{NAME_FORM}/{NAME_FORM}", f"REGION/PROBE, each {NAME_WORDS}")]]
     collectors: Annotated[list[Name], Field(min_length=1)]
     operators: list[Name]
 
@@ -166,7 +167,8 @@ class Settings:
 
     `targets_dir`, `scenarios_dir` and `slo_dir` are None when there is no folder of one's own, `browser_sandbox` is None for
     "auto".
-    `sources` says what was read, for a person who wonders where a value comes from.
+    `secret_places` says where each of `secret_sources` is described, `sources` what was read, for a person who wonders where a
+    value comes from.
     """
 
     fleet: str
@@ -195,16 +197,19 @@ class Settings:
     exports: ExportsSettings
     releases: ReleasesSettings
     secret_sources: Mapping[str, SecretSource]
+    secret_places: Mapping[str, str]
     environ: Mapping[str, str] = field(repr=False)
     sources: tuple[str, ...]
 
     def secret(self, name: str) -> SecretStr:
         """The secret called `name` of `[secrets]`; `OperatorError` that says what to set when it is missing."""
         source = self.secret_sources.get(name)
-        where = f"{self.sources[-1]}: secrets.{name}"
         if source is None:
-            raise OperatorError(f"no secret {name!r} is described", where=where, remedy="Add it to [secrets]")
-        return find_secret(source, name=name, where=where, folder=Path.cwd(), environ=self.environ)
+            remedy = (
+                f'Write {name} = {{ env = "A_VARIABLE" }} or {{ file = "PATH" }} below [secrets] of a settings file'
+            )
+            raise OperatorError(f"no secret {name!r} is described", where=f"secrets.{name}", remedy=remedy)
+        return find_secret(source, name=name, where=self.secret_places[name], folder=Path.cwd(), environ=self.environ)
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,7 +247,7 @@ def load_settings(*, environ: Mapping[str, str], path: Path | None = None) -> Se
     for layer in layers:
         data = _laid_over(data, layer.data)
     try:
-        return _resolved(_SettingsFile.model_validate(data), environ, tuple(layer.name for layer in layers))
+        return _resolved(_SettingsFile.model_validate(data), environ, layers)
     except ValidationError as error:
         raise _refusal(error, data, layers) from error
 
@@ -324,7 +329,7 @@ def _refusal(error: ValidationError, data: Mapping[str, object], layers: list[_L
     )
 
 
-def _resolved(file: _SettingsFile, environ: Mapping[str, str], sources: tuple[str, ...]) -> Settings:
+def _resolved(file: _SettingsFile, environ: Mapping[str, str], layers: Sequence[_Layer]) -> Settings:
     state_dir = folder_of(file.state.dir) or _xdg(environ, "XDG_STATE_HOME", ".local/state")
     return Settings(
         fleet=file.fleet,
@@ -353,8 +358,14 @@ def _resolved(file: _SettingsFile, environ: Mapping[str, str], sources: tuple[st
         exports=exports_of(file.exports),
         releases=releases_of(file.releases),
         secret_sources=file.secrets,
+        secret_places={
+            name: f"{layer.where(('secrets', name))}: secrets.{name}"
+            for layer in layers
+            for name in file.secrets
+            if layer.has(("secrets", name))
+        },
         environ=environ,
-        sources=sources,
+        sources=tuple(layer.name for layer in layers),
     )
 
 

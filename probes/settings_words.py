@@ -8,17 +8,28 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Final
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict
 
-__all__ = ["NAME_FORM", "Endpoint", "HttpOrNone", "Name", "NameOrNone", "Strict", "folder_of"]
+from probes.forms import form
+
+__all__ = ["NAME_FORM", "NAME_WORDS", "Endpoint", "HttpOrNone", "Name", "NameOrNone", "Strict", "folder_of"]
 
 NAME_FORM: Final = r"[a-z0-9]([a-z0-9.-]{0,61}[a-z0-9])?"
-Name = Annotated[str, Field(pattern=f"^{NAME_FORM}$")]
+NAME_WORDS: Final = (
+    "a name of 1 to 63 lower-case letters, digits, dots and hyphens that begins and ends with a letter or a digit"
+)
+Name = Annotated[str, form(NAME_FORM, NAME_WORDS)]
 """A word that can stand in a topic and in a file name."""
-NameOrNone = Annotated[str, Field(pattern=f"^({NAME_FORM})?$")]
-Endpoint = Annotated[str, Field(pattern=r"^([^:/]+:[0-9]{1,5})?$")]
+NameOrNone = Annotated[str, form(f"({NAME_FORM})?", f"nothing, or {NAME_WORDS}")]
+Endpoint = Annotated[str, form(r"([^:/]+:[0-9]{1,5})?", "HOST:PORT, or nothing")]
 """`HOST:PORT`, or nothing."""
-HttpOrNone = Annotated[str, Field(pattern=r"^(https?://[^\s/@]+(/\S*)?)?$")]
+HttpOrNone = Annotated[
+    str,
+    form(
+        r"(https?://[^\s/@]+(/\S*)?)?",
+        "an address that begins with http:// or https:// and has no user in it, or nothing",
+    ),
+]
 """An address of the web without a user in it, or nothing."""
 
 

@@ -13,6 +13,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
+from probes.forms import form
 from probes.target_strict import Seconds, Strict
 from probes.templates import names_in
 
@@ -22,7 +23,13 @@ BACKUP_SECRETS = ("backups_key_id", "backups_secret_key")
 """The names of the two secrets that sign requests for backups: the access key's id and the key itself."""
 
 DAY = "{day}"
-TableName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)?$")]
+TableName = Annotated[
+    str,
+    form(
+        r"[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)?",
+        "the name of a table, or SCHEMA.TABLE, of letters, digits and underscores that begins with no digit",
+    ),
+]
 
 
 def _check_key(key: str) -> str:

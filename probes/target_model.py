@@ -13,6 +13,7 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, Field, model_validator
 
 from probes.answers import UNITS, check_path
+from probes.forms import form
 from probes.secret_source import SecretSource
 from probes.target_behind import Backups, Drill, Failover
 from probes.target_strict import Items, Seconds, Strict
@@ -280,7 +281,7 @@ class Widget(Strict):
 class TargetFile(Strict):
     """A whole description."""
 
-    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$")]
+    name: Annotated[str, form(r"[a-z0-9][a-z0-9-]*", "lower-case letters, digits and hyphens, the first no hyphen")]
     summary: str = ""
     is_stand_in: bool = False
     bases: Annotated[Mapping[str, Sourced], Field(min_length=1)]

@@ -118,6 +118,38 @@ def test_a_secret_comes_from_a_variable_and_is_never_shown(tmp_path: Path) -> No
         settings.secret("other")
 
 
+def test_a_missing_secret_is_told_with_the_line_that_describes_it(tmp_path: Path) -> None:
+    """Not with the layer that came last: nobody can set a secret in the variables of our settings."""
+    path = write(tmp_path, 'fleet = "f"\n[secrets.broker]\nenv = "BROKER"\nfile = "broker.txt"\n')
+    settings = load_settings(environ={"HOME": "/h", "PROBE_FLEET_REGION": "eu"}, path=path)
+    with pytest.raises(OperatorError) as caught:
+        settings.secret("broker")
+    assert caught.value.where == f"{path}:2: secrets.broker"
+    assert "Set the environment variable BROKER" in caught.value.remedy
+    assert str(Path("broker.txt").resolve()) in caught.value.remedy
+    with pytest.raises(OperatorError, match=r"below \[secrets\] of a settings file"):
+        settings.secret("other")
+
+
+@pytest.mark.parametrize(
+    ("text", "rule"),
+    [
+        ('fleet = "My Fleet"', "lower-case letters, digits, dots and hyphens"),
+        ('[broker]\nurl = "http://broker"', "begins with mqtt://"),
+        ('[broker]\nprobes = ["eu-west"]', "REGION/PROBE"),
+        ('[worker]\nhealth = "8080"', "HOST:PORT"),
+        ('[secrets.x]\ncredential = "../shadow"', "no path"),
+    ],
+)
+def test_a_slip_of_form_is_told_in_words(tmp_path: Path, text: str, rule: str) -> None:
+    """The rule, and what was found; no expression that a person would have to read."""
+    with pytest.raises(OperatorError) as caught:
+        load_settings(environ={"HOME": "/h"}, path=write(tmp_path, text))
+    assert rule in str(caught.value)
+    assert "found " in str(caught.value)
+    assert "pattern" not in str(caught.value)
+
+
 def test_a_secret_may_be_a_credential_of_the_unit(tmp_path: Path) -> None:
     """The variable goes before it, a file after it; what is missing is named in all three."""
     path = write(tmp_path, '[secrets.broker]\nenv = "BROKER"\ncredential = "broker"\nfile = "fallback"\n')
