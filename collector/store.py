@@ -192,9 +192,11 @@ class Store:
         name = {"fleet": sender.fleet, "region": sender.region, "probe": sender.probe}
 
         async def work(session: Session) -> None:
-            await session.execute(sql.NEW_SENDER, **name, now_us=now_us)
-            ((sender_id,),) = await session.fetch(sql.SENDER, **name)
-            await session.execute(sql.SET_STATUS, sender=sender_id, now_us=now_us, content=text)
+            found = await session.fetch(sql.SENDER, **name)
+            if not found:  # PostgreSQL uses up a number for each row that it is offered, also for one that is there
+                await session.execute(sql.NEW_SENDER, **name, now_us=now_us)
+                found = await session.fetch(sql.SENDER, **name)
+            await session.execute(sql.SET_STATUS, sender=found[0][0], now_us=now_us, content=text)
 
         await self._write(work)
 

@@ -7,7 +7,8 @@ from sqlalchemy import func, select
 
 from collector.store import backend_for, open_store
 from collector.store_session import Row, Session, StoreRefusedError
-from collector.store_tables import cells, runs, steps
+from collector.store_tables import cells, runs, senders, steps
+from tests.store_kit import NOW, OTHER, PROBE
 
 FIRST_MS = 1_800_000_000_000
 MORE_THAN_A_MESSAGE = 20_000
@@ -79,3 +80,16 @@ async def test_no_rows_are_inserted_without_a_word_and_flat_ones_become_whole(ur
         await backend.open()
         assert await backend.write(work) == ([], [(1, 2, 3, 10, 1, 0, 0, 1), (1, 2, 3, 11, 0, 1, 0, 1)])
         await backend.close()
+
+
+async def test_what_a_probe_says_of_itself_uses_up_no_numbers(url: str) -> None:
+    """Statuses come for years: a probe that is new then must still get a number that every table can hold."""
+    async with open_store(url) as store:
+        for _ in range(20):
+            await store.note_status(PROBE, b"{}", NOW)
+        await store.note_status(OTHER, b"{}", NOW)
+
+        async def numbers(session: Session) -> list[Row]:
+            return await session.fetch(select(senders.c.sender_id).order_by(senders.c.sender_id))
+
+        assert await store._backend.read(numbers) == [(1,), (2,)]
