@@ -7,6 +7,7 @@ from typing import Final
 
 from collector.alerting.facts_text import parse_facts, render_facts
 from collector.alerting.model import Alert, AlertEvent, AlertKind, EventKind, Incident, Origin
+from collector.store_rows import kept_text
 from collector.store_session import Row
 from collector.store_tables import instant_of_us, microseconds_of
 from slo.burn_tiers import Severity
@@ -26,15 +27,15 @@ def incident_values(one: Incident) -> dict[str, object]:
         "target": one.target,
         "origin": one.origin.value,
         "severity": one.severity.value,
-        "title": one.title[:MOST_TEXT],
+        "title": kept_text(one.title, MOST_TEXT),
         "opened_us": microseconds_of(one.opened_at),
         "first_bad_us": microseconds_of(one.first_bad_at),
         "last_bad_us": microseconds_of(one.last_bad_at),
         "resolved_us": _us(one.resolved_at),
         "acknowledged_us": _us(one.acknowledged_at),
-        "acknowledged_by": one.acknowledged_by,
-        "acknowledged_how": one.acknowledged_how,
-        "acknowledged_note": one.acknowledged_note,
+        "acknowledged_by": kept_text(one.acknowledged_by, MOST_TEXT),
+        "acknowledged_how": kept_text(one.acknowledged_how, MOST_TEXT),
+        "acknowledged_note": kept_text(one.acknowledged_note, MOST_TEXT),
         "silenced_by": one.silenced_by,
     }
 
@@ -75,7 +76,7 @@ def alert_values(one: Alert) -> dict[str, object]:
         "subject": one.subject,
         "region": one.region,
         "line": one.line,
-        "title": one.title[:MOST_TEXT],
+        "title": kept_text(one.title, MOST_TEXT),
         "fired_us": microseconds_of(one.fired_at),
         "recorded_us": microseconds_of(one.recorded_at),
         "resolved_us": _us(one.resolved_at),

@@ -18,6 +18,7 @@ from sqlalchemy.dialects.postgresql import insert
 from collector.alerting.model import Alert, AlertEvent, EventKind, Incident, Origin
 from collector.store_alert_rows import MOST_TEXT, OPEN, alert_of, alert_values, event_of, incident_of, incident_values
 from collector.store_alert_tables import alert_asked, alert_books, alert_events, alert_incidents, alerts
+from collector.store_rows import kept_text
 from collector.store_session import Row, Session, Work
 from collector.store_tables import instant_of_us, microseconds_of
 from slo.burn_tiers import Severity
@@ -332,9 +333,9 @@ async def add_event(session: Session, event: AlertEvent) -> bool:
             kind=event.what.value,
             level=event.severity.value,
             now_us=microseconds_of(event.at),
-            who=event.by[:MOST_TEXT],
-            manner=event.how[:MOST_TEXT],
-            words=event.note[:MOST_TEXT],
+            who=kept_text(event.by, MOST_TEXT),
+            manner=kept_text(event.how, MOST_TEXT),
+            words=kept_text(event.note, MOST_TEXT),
         )
     )
 
@@ -351,9 +352,9 @@ async def set_acknowledged(session: Session, incident_id: int, *, now: datetime,
     chosen = and_(alert_incidents.c.incident_id == incident_id, alert_incidents.c.acknowledged_us == OPEN)
     values = {
         "acknowledged_us": microseconds_of(now),
-        "acknowledged_by": by[:MOST_TEXT],
-        "acknowledged_how": how[:MOST_TEXT],
-        "acknowledged_note": note[:MOST_TEXT],
+        "acknowledged_by": kept_text(by, MOST_TEXT),
+        "acknowledged_how": kept_text(how, MOST_TEXT),
+        "acknowledged_note": kept_text(note, MOST_TEXT),
     }
     return bool(await session.execute(update(alert_incidents).where(chosen).values(**values)))
 

@@ -22,6 +22,7 @@ from collector.alerting.notice import Notice, NoticeKind
 from collector.alerting.notice_text import parse_notice, render_notice
 from collector.store_alert_tables import alert_incidents
 from collector.store_message_tables import message_keys, messages
+from collector.store_rows import kept_text
 from collector.store_session import Row, Session, Work
 from collector.store_tables import instant_of_us, microseconds_of
 from slo.burn_tiers import Severity
@@ -237,7 +238,7 @@ class Messages:
 
     async def note_failed(self, message_id: int, by: str, error: str, *, next_try_at: datetime) -> None:
         """It has not, and is tried again; nothing where somebody else has taken it over."""
-        text = error.replace("\0", "")[:MOST_ERROR]
+        text = kept_text(error, MOST_ERROR)
 
         async def work(session: Session) -> None:
             next_us = microseconds_of(next_try_at)

@@ -86,9 +86,9 @@ def kept_word(word: str) -> str:
     return word.replace("\0", "")[:MAX_WORD_LENGTH]
 
 
-def kept_text(text: str) -> str:
-    """A sentence as it is kept."""
-    return text.replace("\0", "")[:MAX_TEXT_LENGTH]
+def kept_text(text: str, most: int = MAX_TEXT_LENGTH) -> str:
+    """A sentence as it is kept, of so many characters at most."""
+    return text.replace("\0", "")[:most]
 
 
 def missing_words(slots: Iterable[EndedSlot], words: Words) -> set[str]:

@@ -58,6 +58,18 @@ async def test_the_first_acknowledgement_counts_and_is_said_once(store: Store) -
     ]
 
 
+async def test_a_text_with_a_character_that_no_database_keeps_is_taken_without_it(store: Store) -> None:
+    """PostgreSQL knows no NUL: an answer or a title that has one must not undo what it belongs to."""
+    made = await open_an_incident(store, NOW, title="upload\0 fails")
+    assert made.title == "upload fails"
+    await acknowledge(store, made.incident_id, by="A\0da", how="page", now=LATER, note="on\0 it")
+    found = await find_incident(store, made.incident_id)
+    assert found is not None
+    assert (found.acknowledged_by, found.acknowledged_note) == ("Ada", "on it")
+    told = await alert_events(store, NOW, LATER + timedelta(hours=1))
+    assert [(one.by, one.note) for one in told] == [("", ""), ("Ada", "on it")]
+
+
 async def test_an_incident_that_is_not_there_cannot_be_acknowledged(store: Store) -> None:
     """The error says what to do."""
     with pytest.raises(OperatorError, match="there is no incident 17"):
