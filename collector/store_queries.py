@@ -111,9 +111,8 @@ async def fetch_probes(session: Session) -> list[ProbeState]:
     """Every probe that was ever heard, by name."""
     missing, lost = await _missing_and_lost(session)
     columns = [senders.c[name] for name in senders.columns.keys()]  # noqa: SIM118 - it has no other way to its names
-    found = await session.fetch(select(*columns).order_by(senders.c.fleet, senders.c.region, senders.c.probe))
     states = []
-    for row in found:
+    for row in await session.fetch(select(*columns)):
         number, fleet, region, probe, first_us, last_us, epoch, entries, again, contrary, bad, status_us, status = row
         states.append(
             ProbeState(
@@ -131,7 +130,8 @@ async def fetch_probes(session: Session) -> list[ProbeState]:
                 status_at=instant_of_us(status_us) if status_us else None,
             )
         )
-    return states
+    # Not by the database, for each sorts letters in its own way.
+    return sorted(states, key=lambda one: (one.address.fleet, one.address.region, one.address.probe))
 
 
 async def _missing_and_lost(session: Session) -> tuple[dict[int, int], dict[int, int]]:
@@ -162,7 +162,7 @@ def overlap(first: int, last: int, ranges: list[tuple[int, int]]) -> int:
 
 
 async def fetch_debts(session: Session, until_at: datetime) -> list[Debt]:
-    """All debts that began before an instant."""
+    """All debts that began before an instant, by the numbers of their series, then by time."""
     query = (
         select(
             *(senders.c.fleet, senders.c.region, senders.c.probe, series.c.scenario),
@@ -171,6 +171,7 @@ async def fetch_debts(session: Session, until_at: datetime) -> list[Debt]:
         )
         .select_from(schedules.join(series, series.c.series_id == schedules.c.series_id).join(*sender_of_series()))
         .where(schedules.c.from_us < microseconds_of(until_at))
+        .order_by(schedules.c.series_id, schedules.c.from_us)
     )
     return [
         Debt(
