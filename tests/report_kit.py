@@ -54,7 +54,9 @@ def morning_of(folder: Path, statements: str = "", span: Span = MORNING) -> list
     return list(deliveries_of(read_plan(file), span))
 
 
-def look_at_backups(at: datetime, *, target: str = "simulated", attempt: int = 0, is_unfit: bool = False) -> Delivery:
+def look_at_backups(
+    at: datetime, *, target: str = "simulated", attempt: int = 0, is_unfit: bool = False, first_seq: int = 1
+) -> Delivery:
     """Somebody looked at the backups and found one of long ago: days that nobody found are then the platform's.
 
     A look at another target, on demand (attempt 1) or by a host that was not fit is none.
@@ -70,7 +72,7 @@ def look_at_backups(at: datetime, *, target: str = "simulated", attempt: int = 0
     )
     minute = FitnessMinute(minute_at=at.replace(second=0, microsecond=0), reasons=["steal"])
     unfit = [other_entry(EntryKind.FITNESS, minute)] if is_unfit else []
-    return deliver([run_entry(run), *unfit], probe=probe, received_at=at)
+    return deliver([run_entry(run), *unfit], probe=probe, first_seq=first_seq, received_at=at)
 
 
 async def file_all(store: Store, deliveries: Sequence[Delivery]) -> None:
