@@ -23,6 +23,9 @@ __all__ = ["FleetSlots", "ProbeLine", "Said", "count_slots", "lines_of_probes", 
 _SILENT_AFTER: Final = timedelta(seconds=60)
 """Four times what a probe takes between two words about itself (`probes.stream_window.StreamLimits.status_every_s`)."""
 
+_RETIRED_AFTER: Final = timedelta(days=1)
+"""So long a probe that ended in order is still expected back: a host that does not come up again must be noticed."""
+
 
 class _Tolerant(BaseModel):
     model_config = ConfigDict(extra="ignore", frozen=True)
@@ -63,6 +66,7 @@ class Said(_Tolerant):
     """What a probe last said about itself; a later version may say more."""
 
     online: bool = False
+    goodbye: bool = False
     ready: bool = False
     outbox: _Depth = _Depth()
     clock: _ClockSaid | None = None
@@ -80,17 +84,25 @@ class ProbeLine:
     unfit_minutes: int
 
     def condition(self, now: datetime) -> str:
-        """`up`, `down` (it said goodbye, or the broker did for it), `silent`, `no status`, or `starting`.
+        """`up`, `down` (it said goodbye, or the broker did for it), `retired`, `silent`, `no status`, or `starting`.
 
+        `retired`: it ended in order more than a day ago, with nothing left to send and nothing owed that never came. One that
+        died said no goodbye of its own, or owes slots.
         `no status`: its results keep coming, and no word about itself that we understand: nobody knows whether it is ready.
         """
         if self.said is not None and not self.said.online:
-            return "down"
+            return "retired" if self._has_left(now) else "down"
         if now - self.last_heard_at() > _SILENT_AFTER:
             return "silent"
         if self.has_no_status():
             return "no status"
         return "up" if self.said is not None and self.said.ready else "starting"
+
+    def _has_left(self, now: datetime) -> bool:
+        said = self.said
+        is_done = said is not None and said.goodbye and not said.outbox.entries
+        owes = self.counts.missing + self.counts.pending
+        return is_done and not owes and now - self.last_heard_at() > _RETIRED_AFTER
 
     def has_no_status(self) -> bool:
         """Whether it was heard for longer than a probe takes to say something about itself, and never did so clearly."""
@@ -102,7 +114,7 @@ class ProbeLine:
 
     def is_well(self, now: datetime) -> bool:
         """True when there is nothing to look into."""
-        return self.condition(now) == "up" and not self.state.missing and not self.state.conflicts
+        return self.condition(now) in ("up", "retired") and not self.state.missing and not self.state.conflicts
 
 
 def said_by(state: ProbeState) -> Said | None:

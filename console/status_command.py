@@ -1,7 +1,7 @@
 """`status`: what the collector knows: each probe with its connection, outbox, gaps, fitness and clock, and coverage by scenario.
 
 Reads the database and asks nobody, so that it works while parts of the fleet are down; how old each statement is stands beside
-it. Exit code 0 when every probe was heard lately and nothing is missing, else 3. Called by `console.app`.
+it. Exit code 0 when every probe but retired ones is up, one at least, and nothing is missing, else 3. Called by `console.app`.
 """
 
 from __future__ import annotations
@@ -47,7 +47,8 @@ async def show_status(desk: Desk) -> ExitCode:
         probes = await read_probes(store, from_at, now)
         strays = (await store.totals()).strays
         where = store.where
-    well = bool(probes) and all(line.is_well(now) for line in probes)
+    is_measured = any(line.condition(now) == "up" for line in probes)
+    well = is_measured and all(line.is_well(now) for line in probes)
     if arguments.json_file:
         _write(arguments.json_file, status_document(probes, rows, from_at=from_at, now=now, where=where, strays=strays))
     if not arguments.json_to_stdout:

@@ -43,7 +43,7 @@ def draw_probes(console: Console, probes: Sequence[ProbeLine], *, now: datetime)
 
 def _condition_text(line: ProbeLine, now: datetime) -> Text:
     condition = line.condition(now)
-    return Text(condition, style="green" if condition == "up" else "yellow")
+    return Text(condition, style={"up": "green", "retired": "dim"}.get(condition, "yellow"))
 
 
 def _gaps_text(missing: int) -> Text:

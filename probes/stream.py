@@ -290,18 +290,25 @@ class Stream:
             await self._clock.sleep(CLOCK_FIRST_S if asked < CLOCK_FIRST_QUESTIONS else self._limits.clock_every_s)
 
     def _say_goodbye(self, client: Connection) -> None:
-        """Say what stays; the broker gets it before our DISCONNECT, and gives our last will when it does not."""
+        """Say what stays; the broker gets it before our DISCONNECT, and gives our last will when it does not.
+
+        It is a goodbye only when we are told to end: after a break we come back.
+        """
+        task = asyncio.current_task()
+        leaves = task is not None and task.cancelling() > 0
         try:
-            client.publish_soon(self._sender.topic("status"), self._status_payload(online=False), retain=True)
+            payload = self._status_payload(online=False, goodbye=leaves)
+            client.publish_soon(self._sender.topic("status"), payload, retain=True)
         except (aiomqtt.MqttError, DependencyError):
             log.debug("stream.no_farewell")
 
-    def _status_payload(self, *, online: bool) -> bytes:
+    def _status_payload(self, *, online: bool, goodbye: bool = False) -> bytes:
         depth = self._outbox.depth()
         reading = self.clock_offset.reading()
         status: dict[str, object] = {
             "v": 1,
             "online": online,
+            "goodbye": goodbye,
             "epoch": self._outbox.epoch,
             "at": self._clock.now().isoformat(),
             "outbox": {

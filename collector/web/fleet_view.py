@@ -27,6 +27,7 @@ COUNTED: Final = timedelta(hours=24)
 MOST_SET_ASIDE: Final = 20
 TONES: Final[Mapping[str, str]] = {
     "up": "good",
+    "retired": "none",
     "starting": "warn",
     "no status": "warn",
     "silent": "bad",
@@ -149,8 +150,11 @@ def headline_of(lines: Sequence[ProbeLine], now: datetime) -> str:
     """All probes in one sentence."""
     if not lines:
         return "No probe was heard yet."
-    well = sum(line.condition(now) == "up" for line in lines)
-    return f"{well} of {len(lines)} {'probe is' if len(lines) == 1 else 'probes are'} up."
+    conditions = [line.condition(now) for line in lines]
+    well, retired = conditions.count("up"), conditions.count("retired")
+    expected = len(lines) - retired
+    aside = f" {retired} {'is' if retired == 1 else 'are'} retired." if retired else ""
+    return f"{well} of {expected} {'probe is' if expected == 1 else 'probes are'} up.{aside}"
 
 
 async def _set_aside(store: Store, fleet: str) -> list[QuarantinedEntry]:

@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import json
 import os
+import socket
 import sqlite3
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager
@@ -263,6 +264,20 @@ async def test_the_status_says_who_is_there_and_what_stays(broker: Iotcore, outb
     offline = await kept_status(broker, online=False)
     assert (online["online"], online["version"], online["epoch"]) == (True, "1.2.3", outbox.epoch)
     assert (offline["online"], offline["outbox"]["entries"], offline["outbox"]["lost"]) == (False, 3, 0)  # type: ignore[index]
+    assert (online["goodbye"], offline["goodbye"]) == (False, True)
+
+
+async def test_a_probe_that_vanishes_says_no_goodbye(broker: Iotcore, tmp_path: Path) -> None:
+    """The broker speaks for it: whoever counts on its coming back must not be told that it left."""
+    patient = replace(LIMITS, retry_first_s=3_600.0, retry_most_s=3_600.0)
+    with Outbox(tmp_path / "outbox") as outbox:
+        stream = Stream(outbox, PROBE, broker.as_probe(PROBE), clock=SystemClock(), limits=patient)
+        async with going(stream.run()):
+            await kept_status(broker, online=True)
+            assert stream._client is not None
+            stream._client._our_socket.shutdown(socket.SHUT_RDWR)
+            offline = await kept_status(broker, online=False)
+    assert offline["goodbye"] is False
 
 
 async def kept_status(broker: Iotcore, *, online: bool) -> dict[str, object]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -62,6 +63,26 @@ def test_a_probe_is_up_only_when_it_said_so_lately(line: ProbeLine, condition: s
     """A goodbye, a long silence and a word that is not understood are no `up`."""
     assert line.condition(NOW) == condition
     assert line.is_well(NOW) is (condition == "up")
+
+
+DAY_S = 86_400.0
+
+
+@pytest.mark.parametrize(
+    ("line", "condition"),
+    [
+        (line_of(online=False, goodbye=True, age_s=DAY_S + 1), "retired"),
+        (line_of(online=False, goodbye=True, age_s=DAY_S - 1), "down"),
+        (line_of(online=False, age_s=DAY_S + 1), "down"),
+        (line_of(online=False, goodbye=True, age_s=DAY_S + 1, outbox={"entries": 1}), "down"),
+        (line_of(online=True, goodbye=True, age_s=DAY_S + 1), "silent"),
+        (replace(line_of(online=False, goodbye=True, age_s=DAY_S + 1), counts=SlotCounts(missing=1)), "down"),
+    ],
+)
+def test_a_probe_that_left_in_order_is_retired_and_one_that_died_is_not(line: ProbeLine, condition: str) -> None:
+    """After a day, with nothing left to send and nothing owed: a host that does not come back is noticed before that."""
+    assert line.condition(NOW) == condition
+    assert line.is_well(NOW) is (condition == "retired")
 
 
 def test_a_probe_that_never_says_anything_about_itself_is_to_be_looked_into() -> None:
