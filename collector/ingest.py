@@ -22,8 +22,9 @@ from dataclasses import dataclass
 import aiomqtt
 import structlog
 
-from collector.store import MAX_STATUS_BYTES, Delivery, Receipt, Store
+from collector.store import Delivery, Receipt, Store
 from collector.store_session import StoreError, StoreRefusedError
+from collector.store_status import MAX_STATUS_BYTES
 from probes.clock import Clock
 from probes.clock_offset import answer_time_request
 from probes.messages import Acknowledgement, Address, Hello, MessageError, parse_address, ranges_of

@@ -18,7 +18,6 @@ from typing import Final
 import structlog
 
 from collector import store_queries as queries
-from collector import store_statements as sql
 from collector.ledger import Account, Debt, Ending, SlotLine, lines_of
 from collector.store_accounts import fetch_accounts
 from collector.store_alerts import Alerts
@@ -43,6 +42,7 @@ from collector.store_samples import Samples
 from collector.store_scores import Scores
 from collector.store_session import Answer, Backend, Session, StoreError, StoreRefusedError, Work
 from collector.store_sqlite import SqliteBackend, may_be_written
+from collector.store_status import set_status
 from collector.store_tables import microseconds_of
 from collector.store_upkeep import Pruned, Retention, prune
 from collector.store_views import Views
@@ -51,7 +51,6 @@ from probes.messages import Address, RawEntry
 from probes.records import Outcome, RunIdentity
 
 __all__ = [
-    "MAX_STATUS_BYTES",
     "SCHEMA_VERSION",
     "ArchivedEntry",
     "Delivery",
@@ -71,7 +70,6 @@ log = structlog.get_logger(__name__)
 
 SQLITE_SCHEME: Final = "sqlite:///"
 POSTGRES_SCHEMES: Final = ("postgresql://", "postgres://")
-MAX_STATUS_BYTES: Final = 65_536
 
 Listener = Callable[[Sequence[FreshSlot]], None]
 """Is told after each commit which slots it stored for the first time; must be quick and must not raise."""
@@ -187,16 +185,9 @@ class Store:
 
     async def note_status(self, sender: Address, status: bytes, received_at: datetime) -> None:
         """Keep what a probe last said about itself."""
-        text = status[:MAX_STATUS_BYTES].decode(errors="replace").replace("\0", "")
-        now_us = microseconds_of(received_at)
-        name = {"fleet": sender.fleet, "region": sender.region, "probe": sender.probe}
 
         async def work(session: Session) -> None:
-            found = await session.fetch(sql.SENDER, **name)
-            if not found:  # PostgreSQL uses up a number for each row that it is offered, also for one that is there
-                await session.execute(sql.NEW_SENDER, **name, now_us=now_us)
-                found = await session.fetch(sql.SENDER, **name)
-            await session.execute(sql.SET_STATUS, sender=found[0][0], now_us=now_us, content=text)
+            await set_status(session, sender, status, now_us=microseconds_of(received_at))
 
         await self._write(work)
 
