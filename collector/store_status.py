@@ -1,4 +1,7 @@
-"""What a probe last said about itself, kept as text. Refuses to read it. Called by `collector.store`, and `collector.ingest` for the bound."""
+"""What a probe last said about itself, kept as text. Refuses to read it.
+
+Called by `collector.store`; `collector.ingest` takes the bound from here.
+"""
 
 from __future__ import annotations
 
