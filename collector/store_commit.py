@@ -146,9 +146,10 @@ class Group:
                 )
         for seq, minute in intake.unfit_minutes:
             if seq not in before:
-                minute_ms = microseconds_of(minute.minute_at) // 60_000_000 * 60_000
+                first_ms = microseconds_of(minute.minute_at) // 60_000_000 * 60_000
                 why = kept_word("; ".join(minute.reasons))
-                await self._session.execute(sql.SET_MINUTE, minute=minute_ms, sender=sender_id, why=why)
+                for minute_ms in range(first_ms, first_ms + minute.minutes * 60_000, 60_000):
+                    await self._session.execute(sql.SET_MINUTE, minute=minute_ms, sender=sender_id, why=why)
         for seq, loss in intake.losses:
             if seq not in before:
                 await self._session.execute(

@@ -62,9 +62,13 @@ class OwedSlots(LedgerEntry):
 
 
 class FitnessMinute(LedgerEntry):
-    """A minute in which this host was not fit to measure, and why; fit minutes are not reported."""
+    """A minute in which this host was not fit to measure, and why; fit minutes are not reported.
+
+    `minutes` are so many from `minute_at` on: an outbox that is full of such words joins those of an hour.
+    """
 
     minute_at: AwareDatetime
+    minutes: int = Field(default=1, ge=1, le=60)
     reasons: Annotated[list[str], FailFast()] = Field(min_length=1, max_length=20)
 
 

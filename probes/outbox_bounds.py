@@ -4,7 +4,8 @@ The oldest of what was measured goes first: runs and slots. What gives results t
 and order, because it speaks of results that stay or that the collector has already. Without the word about what is owed, a lost
 slot would be owed to nobody and coverage would look whole; without the word about an unfit minute, a run that the collector has
 would be charged to the platform. These words are small. Only when they alone are over the bound in bytes do they go, first
-those that a later word on the same thing replaces anyway.
+those that a later word on the same thing replaces anyway; then the unfit minutes of an hour are joined to one word, which says
+too much rather than too little.
 
 Whatever goes is told by an entry of its own. A word about a loss that is lost itself is told again as part of the new one.
 
@@ -15,9 +16,11 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Callable, Iterable
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
 from typing import Final
@@ -29,6 +32,9 @@ __all__ = ["DROP_SHARE", "Bounds", "EntryKind", "OutboxLimits"]
 
 log = structlog.get_logger(__name__)
 
+MINUTE: Final = timedelta(minutes=1)
+MOST_JOINED: Final = 60
+MOST_REASONS: Final = 3
 DROP_SHARE: Final = 20  # a full outbox frees one twentieth at once, so that losing is rare and loud instead of steady
 
 
@@ -59,7 +65,14 @@ class _Word(msgspec.Struct, frozen=True):
 
     scenario: str = ""
     from_at: str = ""
-    minute_at: str = ""
+    minute_at: datetime | None = None
+    minutes: int = 1
+    reasons: tuple[str, ...] = ()
+
+    @property
+    def subject(self) -> tuple[object, ...]:
+        """What a later word must be about to replace this one."""
+        return self.scenario, self.from_at, self.minute_at, self.minutes
 
 
 class _Lost(msgspec.Struct, frozen=True):
@@ -82,6 +95,8 @@ class Bounds:
             excess -= self._drop(f"seq <= ? AND {RESULTS}", [(last_seq,)], reason="full")
         if excess > 0:
             excess -= self._drop(f"seq = ? AND {WORDS}", self._replaced(), reason="full")
+        if excess > 0:
+            excess -= self._join_minutes()
         if excess > 0 and (last_seq := self._reached(excess, WORDS)) is not None:
             self._drop(f"seq <= ? AND {WORDS}", [(last_seq,)], reason="full of words")
 
@@ -110,18 +125,37 @@ class Bounds:
 
     def _replaced(self) -> list[tuple[int]]:
         """The words after which there is a later one on the same minute, or on what is owed from the same instant on."""
-        newest: dict[_Word, int] = {}
+        newest: dict[tuple[object, ...], int] = {}
         replaced = []
-        query = f"SELECT seq, body FROM entries WHERE {WORDS} ORDER BY seq"  # noqa: S608 - our own words
-        for seq, body in self._db.execute(query):
-            try:
-                word = msgspec.json.decode(body, type=_Word)
-            except msgspec.DecodeError:
-                continue
-            if word in newest and word != _Word():
-                replaced.append((newest[word],))
-            newest[word] = seq
+        for seq, word in self._words():
+            if word.subject in newest:
+                replaced.append((newest[word.subject],))
+            newest[word.subject] = seq
         return replaced
+
+    def _join_minutes(self) -> int:
+        """Say once of each hour from when to when it was unfit, in the place of many words; how many bytes that freed."""
+        by_hour: dict[datetime, list[tuple[int, datetime, _Word]]] = defaultdict(list)
+        for seq, word in self._words():
+            if word.minute_at is not None:
+                hour_at = word.minute_at.replace(minute=0, second=0, microsecond=0)
+                by_hour[hour_at].append((seq, word.minute_at, word))
+        gone: list[tuple[int]] = []
+        added = 0
+        for words in by_hour.values():
+            if len(words) > 1:
+                body = joined_minutes([(minute_at, word) for _, minute_at, word in words])
+                self._append(EntryKind.FITNESS, body)
+                added += len(body)
+                gone += [(seq,) for seq, _, _ in words]
+        return self._drop(f"seq = ? AND {WORDS}", gone, reason="joined") - added
+
+    def _words(self) -> Iterator[tuple[int, _Word]]:
+        """All words that can be read, oldest first."""
+        query = f"SELECT seq, body FROM entries WHERE {WORDS} ORDER BY seq"  # noqa: S608 - our own words
+        for seq, body in self._db.execute(query).fetchall():
+            with suppress(msgspec.DecodeError):
+                yield seq, msgspec.json.decode(body, type=_Word)
 
     def _drop(self, which: str, arguments: Iterable[tuple[int]], *, reason: str) -> int:
         """Delete entries, and say so in an entry that takes their place in the collector's books; how many bytes went."""
@@ -148,3 +182,17 @@ class Bounds:
         self._append(EntryKind.LOSS, json.dumps(loss).encode())
         log.error("outbox.dropped", path=str(self._path), **loss)
         return freed
+
+
+def joined_minutes(words: Sequence[tuple[datetime, _Word]]) -> bytes:
+    """One word about all minutes from the first to the last of these, which are of one hour."""
+    first_at = min(minute_at for minute_at, _ in words)
+    end_at = max(minute_at + word.minutes * MINUTE for minute_at, word in words)
+    reasons = dict.fromkeys(reason for _, word in words for reason in word.reasons)
+    joined = {
+        "schema_version": 1,
+        "minute_at": first_at.isoformat(),
+        "minutes": min(-((first_at - end_at) // MINUTE), MOST_JOINED),
+        "reasons": list(reasons)[:MOST_REASONS],
+    }
+    return json.dumps(joined).encode()

@@ -107,12 +107,27 @@ def test_words_alone_keep_the_bound_and_the_newest_of_each_stays(tmp_path: Path)
         kept = {entry.body for entry in outbox.pending() if entry.kind is not EntryKind.LOSS}
         assert {owed(START), owed(START + MINUTE), *(unfit(START + number * MINUTE) for number in range(7))} == kept
         for number in range(100):
-            outbox.put(EntryKind.FITNESS, unfit(START + (100 + number) * MINUTE))
+            outbox.put(EntryKind.FITNESS, unfit(START + (1 + number) * 61 * MINUTE))
         depth, entries = outbox.depth(), outbox.pending()
         assert depth.body_bytes == sum(len(entry.body) for entry in entries) <= 4_000
         losses = [json.loads(entry.body) for entry in entries if entry.kind is EntryKind.LOSS]
         assert "full of words" in {loss["reason"] for loss in losses}
         assert depth.lost == entries[-1].seq - len(entries)
+
+
+async def test_no_unfit_minute_is_forgotten_where_words_fill_the_outbox(tmp_path: Path) -> None:
+    """Those of an hour are joined: the collector knows at least of each minute that was told."""
+    minutes = [START + number * MINUTE for number in range(0, 300, 2)]
+    with Outbox(tmp_path / "outbox.db", limits=OutboxLimits(max_bytes=4_000)) as outbox:
+        for minute_at in minutes:
+            outbox.put(EntryKind.FITNESS, unfit(minute_at))
+        entries = outbox.pending()
+        assert outbox.depth().body_bytes <= 4_000
+        async with open_store(str(tmp_path / "store.db")) as store:
+            await store.file([Delivery(PROBE.topic("results"), render_batch(PROBE, outbox.epoch, entries), NOW)])
+            told = {minute.minute_at for minute in await store.unfit_minutes(START, START + timedelta(days=1))}
+        assert told >= set(minutes)
+        assert told <= {START + number * MINUTE for number in range(300)}
 
 
 def test_a_loss_that_is_lost_is_told_with_the_next(tmp_path: Path) -> None:
