@@ -17,7 +17,7 @@ from functools import lru_cache
 from operator import itemgetter
 from typing import Any, Final
 
-from sqlalchemy import BindParameter, ColumnElement, Select, and_, bindparam, func, select
+from sqlalchemy import BigInteger, BindParameter, ColumnElement, Select, and_, bindparam, func, select
 
 from collector.store_session import Row, Session
 from collector.store_tables import cell_days, cells, senders, unfit_minutes
@@ -266,7 +266,7 @@ def _events_query(place: Place, probes: tuple[int, ...]) -> Select[Any]:
 
 
 def _minutes() -> tuple[BindParameter[int], BindParameter[int]]:
-    return bindparam("first", 0), bindparam("after", 0)
+    return bindparam("first", 0, BigInteger), bindparam("after", 0, BigInteger)
 
 
 async def fetch_events(session: Session, place: Place, span: Span, regions: Collection[str]) -> dict[int, Events]:
