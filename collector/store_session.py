@@ -106,7 +106,11 @@ class Session(Protocol):
         ...
 
     async def size_bytes(self) -> int:
-        """What the data takes on disk, without pages that are free to be used again."""
+        """What the data takes on disk, as far as it costs nothing to ask: a server counts room that it will use again."""
+        ...
+
+    async def used_bytes(self) -> int:
+        """The same without room that is free to be used again: it shrinks as soon as rows are deleted."""
         ...
 
 

@@ -78,7 +78,9 @@ async def prune(session: Session, retention: Retention, now: datetime) -> Pruned
     """Delete the oldest slots that nothing protects, at most a few thousand, and the alerts whose slots are gone."""
     oldest = await session.fetch(select(runs.c.slot_ms).order_by(runs.c.slot_ms).limit(1))
     oldest_ms = int(oldest[0][0]) if oldest else 0
-    is_too_big = bool(retention.max_bytes) and await session.size_bytes() > retention.max_bytes
+    is_too_big = 0 < retention.max_bytes < await session.size_bytes()
+    if is_too_big:  # only now: what deleted rows have left is looked for page by page
+        is_too_big = await session.used_bytes() > retention.max_bytes
     protected_ms = microseconds_of(retention.protected_from(now)) // 1000
     wanted_ms = microseconds_of(now - retention.max_age) // 1000 if retention.max_age else 0
     if is_too_big and oldest:
