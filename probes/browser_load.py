@@ -33,7 +33,7 @@ from probes.browser_script import ReadyCheck, arm_script
 from probes.errors import DependencyError, OperatorError
 from probes.http_failures import OR_DEAD_ZONE
 from probes.http_resolver import system_lookup
-from probes.http_unreachable import is_gateway_silent, note_reporters
+from probes.http_unreachable import is_gateway_silent_to
 from probes.records import Failure, FailureKind, PageLoad
 
 __all__ = ["ColdLoad"]
@@ -289,14 +289,7 @@ def _is_gateway_silent(url: str) -> bool:
         family, _, _, _, address = socket.getaddrinfo(parts.hostname, parts.port or 443, type=socket.SOCK_STREAM)[0]
     except OSError:
         return False
-    with socket.socket(family, socket.SOCK_STREAM) as trying:
-        note_reporters(trying, on=True)
-        trying.settimeout(GATEWAY_S)
-        try:
-            trying.connect(address)
-        except OSError as error:
-            return error.errno == errno.EHOSTUNREACH and is_gateway_silent(trying, str(address[0]))
-    return False
+    return is_gateway_silent_to(family, address, within_s=GATEWAY_S)
 
 
 def has_route(url: str) -> bool:

@@ -24,7 +24,7 @@ from probes.http_body import FileRange
 from probes.http_deadline import Deadline
 from probes.http_phases import Phase, PhaseLedger
 from probes.http_resolver import Address
-from probes.http_unreachable import is_gateway_silent, note_reporters
+from probes.http_unreachable import BUSY, is_gateway_silent, note_reporters, reporter_of
 from probes.http_watch import READ, WRITE, Watch
 
 __all__ = ["Arrival", "Line", "LineOwner", "open_line"]
@@ -36,7 +36,6 @@ _TCP_NOTSENT_LOWAT = 25
 _UNPROCESSED_READS = 8
 _WORTH_COUNTING_NS = 500_000
 _NEVER = -(2**40)
-_BUSY = (errno.EINPROGRESS, errno.EALREADY)
 
 
 @dataclass(slots=True)
@@ -200,16 +199,19 @@ class Line:
         started_ns = self._since_ns = time.monotonic_ns()
         ledger.enter(Phase.CONNECT, started_ns)
         code = self.sock.connect_ex(self.address.sockaddr)
-        if code in _BUSY:
+        if code in BUSY:
             # Asking twice saves a turn of the loop where the answer is there at once, as on the same host.
             code = self.sock.connect_ex(self.address.sockaddr)
-        if code in _BUSY:
+        heard = b""
+        while code in BUSY:
             await _Connecting(self, self._watch.loop).wait(deadline)
-            code = self.sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+            code = self.sock.connect_ex(self.address.sockaddr)
+            if code in BUSY:
+                heard = reporter_of(self.sock) or heard  # left there, it would wake us again at once
         now_ns = time.monotonic_ns()
         if code not in (0, errno.EISCONN):
             ledger.charge(Phase.CONNECT, now_ns)
-            if code == errno.EHOSTUNREACH and is_gateway_silent(self.sock, self.address.host):
+            if code == errno.EHOSTUNREACH and is_gateway_silent(self.sock, self.address.host, heard):
                 code = errno.ENETDOWN
             raise OSError(code, os.strerror(code))
         note_reporters(self.sock, on=False)

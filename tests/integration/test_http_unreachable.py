@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import socket
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 
+from probes import http_unreachable
 from probes.browser_load import is_network_down
 from probes.http import HttpResponse
 from probes.http_resolver import Address
+from probes.http_unreachable import is_gateway_silent_to
 from probes.records import FailureKind
 from tests.http_kit import Talk, answer, open_client, resolving_client, serve
 from tests.net_spaces import configure, in_space, need_spaces, space
@@ -134,3 +138,38 @@ def test_the_time_that_a_neighbour_cost_who_is_gone_is_the_targets(probe_behind_
     response = ask_both_from(probe_behind_routers, NEIGHBOUR, b"here")
     assert response.body == b"here"
     assert response.exchanges[0].phases.connect_ns > GIVEN_UP_NS / 2
+
+
+class Hasty(socket.socket):
+    """A socket that a report wakes twice before the kernel has decided, and then once more: what a busy host does now and then.
+
+    The window is a few instructions wide. What it looks like from here is real: such a socket is writable, has no error, and
+    is not connected.
+    """
+
+    outcomes: ClassVar[list[int]] = []
+
+    def connect_ex(self, _address: object, /) -> int:
+        """What comes next."""
+        return self.outcomes.pop(0)
+
+
+@pytest.mark.parametrize("woken", [1, 3])
+async def test_a_connection_that_is_only_reported_about_is_not_there_yet(
+    monkeypatch: pytest.MonkeyPatch, woken: int
+) -> None:
+    """What the kernel decides afterwards is what counts, for a request and for the question about a page's gateway."""
+    under_way = [errno.EINPROGRESS, *[errno.EALREADY] * (1 + woken)]
+    monkeypatch.setattr(socket, "socket", Hasty)
+    Hasty.outcomes = [*under_way, errno.EHOSTUNREACH]
+    async with open_client() as client:
+        response = await client.request("GET", "http://198.51.100.77/", deadline_s=5)
+    assert response.failure is not None
+    assert (response.failure.kind, response.failure.error_type) == (FailureKind.CONNECT, "EHOSTUNREACH")
+    assert Hasty.outcomes == []
+
+    monkeypatch.setattr(http_unreachable, "is_gateway_silent", lambda *_: True)
+    Hasty.outcomes = [*under_way, errno.EHOSTUNREACH]
+    assert is_gateway_silent_to(socket.AF_INET, ("198.51.100.77", 443), within_s=5) is True
+    Hasty.outcomes = [*under_way, errno.EISCONN]
+    assert is_gateway_silent_to(socket.AF_INET, ("198.51.100.77", 443), within_s=5) is False
