@@ -1,6 +1,6 @@
 """The store in PostgreSQL, for several collectors at once: one writing connection, a few for reading, rows by COPY.
 
-New rows go in by COPY in its binary form, which costs the server and the driver half of what arrays do, down to a single row;
+New rows go in by COPY in its binary form, which costs the server and the driver less than arrays do, down to a single row;
 what may meet rows that exist goes as one array per column through `unnest` (docs/adr/0057). Probes are locked by row, so that
 two collectors that hear the same probe write its books one after the other. A lock or an answer that does not come in time, a
 lost connection, a full disk: all become a StoreError, and the connection is made anew.
@@ -53,7 +53,7 @@ def array_text(numbers: Iterable[int]) -> str:
 
     The driver asks of every element of an array whether it is an array too, which took a fifth of the collector's time; the text
     of a list of numbers is made by one call, and the server reads it as quickly. Nor does it know arrays of numbers on a new
-    connection: it looks each kind up, which costs the server 9 ms and the first records that wait for it more.
+    connection: it looks each kind up, and the first records wait for that.
     """
     return f"{{{str(list(numbers))[1:-1]}}}"
 
