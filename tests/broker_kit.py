@@ -40,6 +40,17 @@ COLLECTORS = ("one", "two")
 DEADLINE_S = 60.0
 
 
+@contextlib.contextmanager
+def running_embedded() -> Iterator[EmbeddedBroker]:
+    """The broker that comes with the install, on a free port; a test may stop it before."""
+    embedded = EmbeddedBroker()
+    embedded.start()
+    try:
+        yield embedded
+    finally:
+        embedded.stop()
+
+
 class Iotcore(EmbeddedBroker):
     """The embedded broker: everybody is anybody."""
 

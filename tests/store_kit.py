@@ -43,6 +43,12 @@ def runs_from(count: int, *, start_at: datetime = NOW, probe: Address = PROBE, e
     ]
 
 
+async def count_runs(store: Store) -> int:
+    """How many runs are stored."""
+    span = timedelta(days=400)
+    return len(await store.runs(NOW - span, NOW + span, limit=100_000))
+
+
 def run_entry(run: Run) -> Content:
     """A run as an entry."""
     return EntryKind.RUN, render_run(run)

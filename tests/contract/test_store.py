@@ -11,9 +11,9 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import func, select
 
-from collector import store_aside, store_slots
+from collector import store_slots
 from collector.ledger import SlotCounts
-from collector.store import Delivery, FreshSlot, Retention, Store, open_store
+from collector.store import Delivery, FreshSlot, Store, open_store
 from collector.store_runs import RunFilter, RunPlace, RunSummary
 from collector.store_session import Session, StoreRefusedError
 from collector.store_tables import runs
@@ -29,6 +29,7 @@ from tests.store_kit import (
     OTHER,
     PROBE,
     Content,
+    count_runs,
     deliver,
     other_entry,
     run_at,
@@ -46,11 +47,6 @@ async def store(url: str) -> AsyncIterator[Store]:
     """An open, empty store."""
     async with open_store(url) as opened:
         yield opened
-
-
-async def count_runs(store: Store) -> int:
-    """How many runs are stored."""
-    return len(await store.runs(*ALWAYS, limit=100_000))
 
 
 async def test_what_is_filed_can_be_read_back_byte_for_byte(store: Store) -> None:
@@ -328,19 +324,6 @@ async def test_a_probe_that_names_endless_scenarios_is_stopped(store: Store, mon
     assert (filed.result.slots, filed.result.quarantined) == (10, 5)
 
 
-async def test_the_quarantine_of_a_probe_is_bounded_and_its_counter_is_not(
-    store: Store, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A hostile probe fills neither the disk nor another probe's quarantine."""
-    monkeypatch.setattr(store_aside, "KEPT_PER_SENDER", 20)
-    bad: list[Content] = [(EntryKind.RUN, b"{}")] * 30
-    await store.file([deliver(bad), deliver(bad[:5], probe=OTHER)])
-    await store.file([deliver(bad, first_seq=31)])
-    kept = await store.quarantine(limit=1000)
-    assert [sum(entry.sender == probe for entry in kept) for probe in (PROBE, OTHER)] == [20, 5]
-    assert [probe.quarantined for probe in await store.probes()] == [60, 5]
-
-
 async def test_a_full_batch_of_the_largest_size_is_filed(store: Store) -> None:
     """What the wire allows, the store takes."""
     filed = await store.file([deliver(runs_from(MAX_ENTRIES))])
@@ -353,59 +336,6 @@ async def test_what_a_probe_says_about_itself_is_kept_as_last_said(store: Store)
     await store.note_status(PROBE, b'{"online": false}', NOW - DAY)
     (probe,) = await store.probes()
     assert (probe.address, probe.status, probe.status_at) == (PROBE, '{"online": true}', NOW)
-
-
-async def test_packing_changes_the_size_and_nothing_else(store: Store) -> None:
-    """Old records are packed tighter; each is found as before, and a repeat is still recognised."""
-    contents = [
-        *runs_from(60),
-        other_entry(EntryKind.SLOT, SlotEnd(scenario="quote", slot_at=NOW - DAY, reason=SlotReason.MISSED)),
-    ]
-    deliveries = [deliver([content], first_seq=number) for number, content in enumerate(contents, 1)]
-    await store.file([*deliveries, deliver(runs_from(3, probe=OTHER), probe=OTHER)])
-    assert await store.repack(now=NOW) == 0
-    packed = [await store.repack(now=NOW + DAY) for _ in range(3)]
-    assert sorted(packed) == [0, 1, 61]
-    for _, body in contents[:60]:
-        assert await store.record(parse_run(body).identity) == body
-    again = await store.file([deliver(contents, epoch=EPOCH + 1)])
-    assert (again.result.duplicates, again.result.conflicts) == (61, 0)
-
-
-async def test_two_collectors_that_pack_at_once_lose_nothing(url: str) -> None:
-    """The second finds the batches gone and undoes its own work."""
-    contents = runs_from(50)
-    async with two_stores(url) as (first, second):
-        await first.file([deliver([content], first_seq=number) for number, content in enumerate(contents, 1)])
-        await asyncio.gather(first.repack(now=NOW + DAY), second.repack(now=NOW + DAY))
-        for _, body in contents:
-            assert await second.record(parse_run(body).identity) == body
-
-
-async def test_the_current_and_the_previous_month_are_never_pruned_by_default(store: Store) -> None:
-    """A month's promise must be provable until the next one has been reported; only then age has its way."""
-    for number, days_ago in enumerate((100, 45, 28, 1)):
-        await store.file([deliver(runs_from(4, start_at=NOW - days_ago * DAY), first_seq=1 + 4 * number)])
-    assert (await store.prune(Retention(max_age=DAY), now=NOW)).slots == 8
-    assert await count_runs(store) == 8
-    assert (await store.prune(Retention(max_age=10 * DAY, keeps_two_months=False), now=NOW)).slots == 4
-    totals = await store.totals()
-    assert totals.oldest_slot_at == NOW - DAY
-    assert totals.entries == 16
-    again = await store.file([deliver(runs_from(4, start_at=NOW - 100 * DAY))])
-    assert (again.result.slots, again.result.duplicates) == (0, 4)
-
-
-async def test_pruning_by_size_goes_hour_by_hour_and_says_when_it_may_not(store: Store) -> None:
-    """The oldest go first, a bounded part at a time; what is protected is never sacrificed to a size."""
-    await store.file([deliver(runs_from(480, start_at=NOW - 100 * DAY))])
-    first = await store.prune(Retention(max_bytes=1), now=NOW)
-    assert (first.slots, first.has_more) == (240, True)
-    await store.file([deliver(runs_from(4), first_seq=481)])
-    assert (await store.prune(Retention(max_bytes=1), now=NOW)).slots == 240
-    last = await store.prune(Retention(max_bytes=1), now=NOW)
-    assert (last.slots, last.has_more, last.is_over_size) == (0, False, True)
-    assert await count_runs(store) == 4
 
 
 async def test_rows_that_the_database_refuses_become_poison_and_hold_up_nobody(

@@ -19,7 +19,7 @@ from collector.embedded_broker import EmbeddedBroker, embedded_broker
 from probes.clock import SystemClock
 from probes.errors import DependencyError
 from probes.mqtt import BrokerAddress, open_client, subscribe
-from tests.broker_kit import DEADLINE_S, going, until
+from tests.broker_kit import DEADLINE_S, going, running_embedded, until
 
 ROOT = Path(__file__).parents[2]
 OWNER = """
@@ -34,12 +34,8 @@ input()
 @pytest.fixture
 def broker() -> Iterator[EmbeddedBroker]:
     """A running one."""
-    embedded = EmbeddedBroker()
-    embedded.start()
-    try:
+    with running_embedded() as embedded:
         yield embedded
-    finally:
-        embedded.stop()
 
 
 def listening(address: BrokerAddress) -> bool:

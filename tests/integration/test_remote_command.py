@@ -23,6 +23,7 @@ from probes.messages import Address
 from probes.mqtt import Connection, open_client, payload_of, subscribe
 from probes.records import Fitness, Outcome
 from probes.wire import render_run
+from tests.broker_kit import running_embedded
 from tests.desk_kit import Called, desk_of
 from tests.store_kit import run_at
 from tests.worker_kit import until
@@ -41,12 +42,8 @@ Answer = Callable[[Connection, str], Awaitable[None]]
 @pytest.fixture
 def broker() -> Iterator[EmbeddedBroker]:
     """The one that comes with the install."""
-    embedded = EmbeddedBroker()
-    embedded.start()
-    try:
+    with running_embedded() as embedded:
         yield embedded
-    finally:
-        embedded.stop()
 
 
 async def tell(client: Connection, request_id: str, what: str, **data: object) -> None:
